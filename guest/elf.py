@@ -14,6 +14,7 @@ from typing import BinaryIO
 NT_GNU_BUILD_ID = 3
 SHT_NOTE = 7
 PT_NOTE = 4
+LZ4_BLOCK = 8 << 20
 
 
 def build_id_in_notes(notes: bytes) -> str | None:
@@ -69,8 +70,8 @@ def has_section(path: Path, name: str) -> bool:
         return name in _sections(stream)
 
 
-class _Inflate:
-    """Decompress the start of a kernel payload, as far as it is asked for."""
+class _Payload:
+    """The compressed kernel in a bzImage; unpacks only as far as it is asked for."""
 
     def __init__(self, payload: bytes) -> None:
         self.rest = payload
@@ -85,31 +86,80 @@ class _Inflate:
         elif payload.startswith(b"\x1f\x8b"):
             self.tool = zlib.decompressobj(31)
 
-    def upto(self, size: int) -> bytes:
-        """Return the first `size` bytes, or fewer at the end."""
+    def read(self, at: int, size: int) -> bytes:
+        """Return bytes of the kernel; fewer at its end, none when Python cannot unpack it."""
+        if self.rest.startswith(b"\x02\x21\x4c\x18"):
+            return _read_lz4(self.rest, at, size)
         parts = [self.out]
         have = len(self.out)
-        while have < size and self.rest and self.tool and not self.tool.eof:
+        while have < at + size and self.rest and self.tool and not self.tool.eof:
             block, self.rest = self.rest[: 1 << 20], self.rest[1 << 20 :]
             parts.append(self.tool.decompress(block))
             have += len(parts[-1])
         self.out = b"".join(parts)
-        return self.out
+        return self.out[at : at + size]
+
+
+def _read_lz4(stream: bytes, at: int, size: int) -> bytes:
+    """Return a range of a legacy LZ4 stream, whose blocks of 8 MiB stand for themselves."""
+    position, start, found = 4, 0, b""
+    while len(found) < size and position + 4 < len(stream):
+        (length,) = struct.unpack_from("<I", stream, position)
+        position += 4
+        end = start + LZ4_BLOCK
+        if at < end and at + size > start:
+            block = _lz4_block(stream[position : position + length], at + size - start)
+            found += block[max(0, at - start) : at + size - start]
+        position += length
+        start = end
+    return found
+
+
+def _lz4_block(block: bytes, enough: int) -> bytearray:
+    """Unpack a block of LZ4, up to at least `enough` bytes."""
+    out = bytearray()
+    at = 0
+    while at < len(block) and len(out) < enough:
+        token = block[at]
+        at += 1
+        literals, match = token >> 4, (token & 15) + 4
+        if literals == 15:
+            while block[at] == 255:
+                literals, at = literals + 255, at + 1
+            literals, at = literals + block[at], at + 1
+        out += block[at : at + literals]
+        at += literals
+        if at + 2 > len(block):
+            break
+        distance = block[at] | block[at + 1] << 8
+        at += 2
+        if match == 19:
+            while block[at] == 255:
+                match, at = match + 255, at + 1
+            match, at = match + block[at], at + 1
+        source = len(out) - distance
+        if distance >= match:
+            out += out[source : source + match]
+        else:
+            # The match overlaps what it writes: a pattern that repeats.
+            pattern = bytes(out[source:])
+            out += (pattern * (match // distance + 1))[:match]
+    return out
 
 
 def bzimage_build_id(path: Path) -> str | None:
     """Return the build-id of the kernel inside a bzImage.
 
-    None when the compression is one that Python cannot undo (lz4, zstd).
+    None when the compression is one that Python cannot undo (zstd, lzo).
     """
     data = path.read_bytes()
     if data[0x202:0x206] != b"HdrS":
         return None
     start = ((data[0x1F1] or 4) + 1) * 512
     offset, length = struct.unpack_from("<II", data, 0x248)
-    payload = _Inflate(data[start + offset : start + offset + length])
+    payload = _Payload(data[start + offset : start + offset + length])
     try:
-        header = payload.upto(4096)
+        header = payload.read(0, 4096)
         if header[:6] != b"\x7fELF\x02\x01":
             return None
         (table,) = struct.unpack_from("<Q", header, 32)
@@ -119,8 +169,8 @@ def bzimage_build_id(path: Path) -> str | None:
                 "<IIQQQQ", header, table + entry * i
             )
             if kind == PT_NOTE:
-                return build_id_in_notes(payload.upto(at + size)[at : at + size])
-    except (struct.error, lzma.LZMAError, zlib.error, OSError, EOFError):
+                return build_id_in_notes(payload.read(at, size))
+    except (struct.error, lzma.LZMAError, zlib.error, OSError, EOFError, IndexError):
         return None
     return None
 

@@ -95,20 +95,17 @@ def cached(release: str) -> Kernel | None:
 def setup(krel: str | None = None, kdir: Path | None = None) -> Kernel:
     """Have a kernel ready and chosen: the named one, the recorded one, or Debian's newest."""
     if kdir:
-        kernel = from_tree(kdir)
-        record(kernel)
-        return kernel
+        own = from_tree(kdir)
+        record(own)
+        return own
     if krel == "newest":
         krel = None
     elif not krel:
         krel = chosen_release()
         data = read_json(BUILD / krel / "kernel.json") if krel else None
-        own = data is not None and not data.get("package_version")
-        if krel and own and Path(load(krel).kdir).is_dir():
-            return load(krel)
-    kernel = cached(krel) if krel else None
-    if kernel is None:
-        kernel = fetch(krel)
+        if data and not data.get("package_version") and Path(str(data.get("kdir"))).is_dir():
+            return _parsed(data)
+    kernel = (cached(krel) if krel else None) or fetch(krel)
     record(kernel)
     return kernel
 

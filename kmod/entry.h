@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Entry records: one for every way in which a stack is inside Python, and the GIL
+ * that decides which of them runs. See kmod/gil.c.
+ */
+#pragma once
+
+#ifndef NO_QSTR
+#include <linux/irqflags.h>
+#include <linux/preempt.h>
+#include <linux/sched.h>
+#include <linux/types.h>
+#include <asm/processor-flags.h>
+#endif
+#include "py/mpstate.h"
+
+#ifndef NO_QSTR
+
+struct kpy_session;
+
+enum kpy_kind {
+	KPY_SESSION, /* a REPL */
+	KPY_THREAD, /* _thread.start_new_thread */
+	KPY_HOOK, /* called by the kernel */
+	KPY_DEBUG, /* called by a debugger in the frozen guest */
+};
+
+/* What setjmp saves: the order is known to setjmp.S and entry_asm.h. */
+struct kpy_regs {
+	unsigned long ip, sp, bx, bp, r12, r13, r14, r15;
+};
+
+/* The kernel call that an entry is in. */
+struct kpy_call {
+	unsigned long target; /* 0: none */
+	unsigned long args[6];
+};
+
+struct kpy_entry {
+	struct kpy_regs parked; /* first: gil_asm.S stores here */
+	struct kpy_entry *next, **pprev; /* list of all entries, under the GIL */
+	mp_state_thread_t *ts; /* state in use: own_ts, or one that upstream keeps in its frame */
+	unsigned long flags; /* EFLAGS as they were when the GIL was last taken */
+	unsigned long stack_lo, stack_hi; /* [lo, hi): what Python may use of the stack it runs on */
+	struct task_struct *task;
+	enum kpy_kind kind;
+	unsigned int epoch; /* the interpreter's life (between soft resets) it belongs to */
+	bool has_token;
+	unsigned long token_since; /* jiffies */
+	struct kpy_session *session; /* where output goes; NULL: dmesg */
+	struct kpy_call call;
+	u64 deadline; /* TSC; 0: none */
+	bool timed_out; /* TimeoutError was raised; the next deadline aborts */
+	bool abort; /* leave Python at the next safe point, whatever the code catches */
+	nlr_buf_t *base; /* where abort goes to */
+	void *root; /* one more GC root */
+	mp_state_thread_t own_ts;
+};
+
+extern struct kpy_entry *kpy_current, *kpy_entries;
+extern unsigned int kpy_epoch;
+extern u32 kpy_ready;
+
+/*
+ * struct kpy_entry *e = kpy_gil_release(); <anything that sleeps or takes locks>; kpy_gil_acquire(e);
+ */
+struct kpy_entry *kpy_gil_release(void);
+void kpy_gil_acquire(struct kpy_entry *e);
+
+/* First acquire (links the record) and last release (unlinks it) of an entry. */
+void kpy_gil_enter(struct kpy_entry *e);
+void kpy_gil_leave(struct kpy_entry *e);
+/* Never waits; for the debugger's entry, while all other CPUs stand still. */
+bool kpy_gil_try_enter(struct kpy_entry *e);
+
+/* Links the record of an entry that will start on another stack; under the GIL. */
+void kpy_entry_link(struct kpy_entry *e);
+
+/* The GIL for a few stores from outside Python: no entry record, no waiting for the token. */
+unsigned long kpy_gil_lock_raw(void);
+void kpy_gil_unlock_raw(unsigned long flags);
+
+void kpy_entry_init(struct kpy_entry *e, enum kpy_kind kind, struct kpy_session *session);
+/* Describes the stack the caller runs on, from the caller's frame downwards. */
+void kpy_entry_set_stack(struct kpy_entry *e, unsigned long lo, void *top);
+void kpy_entry_set_pystack(struct kpy_entry *e, void *base, size_t size);
+void kpy_entry_put_token(struct kpy_entry *e);
+
+/* May the code that entered Python sleep here? Only its own state counts, not that of the GIL. */
+static inline bool kpy_may_sleep(const struct kpy_entry *e)
+{
+	return (e->flags & X86_EFLAGS_IF) && !preempt_count() && e->kind != KPY_DEBUG;
+}
+#endif

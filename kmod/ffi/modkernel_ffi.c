@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The module kernel_ffi. */
+#ifndef NO_QSTR
+#include <linux/sched.h>
+#endif
+#include "py/obj.h"
+#include "py/runtime.h"
+#include "ffi/ffi.h"
+
+#ifdef NO_QSTR
+#define current 0
+#endif
+
+/* current(): address of the task_struct of the task that runs this code. */
+static mp_obj_t this_task(void)
+{
+	return mp_obj_new_int_from_uint((uintptr_t)current);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(this_task_obj, this_task);
+
+static const mp_rom_map_elem_t globals_table[] = {
+	{ MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_kernel_ffi) },
+	{ MP_ROM_QSTR(MP_QSTR_Symbol), MP_ROM_PTR(&kpy_type_symbol) },
+	{ MP_ROM_QSTR(MP_QSTR_symbol), MP_ROM_PTR(&kpy_symbol_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_auto_globals), MP_ROM_PTR(&kpy_auto_globals_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_str), MP_ROM_PTR(&kpy_str_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_bytes), MP_ROM_PTR(&kpy_bytes_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_p8), MP_ROM_PTR(&kpy_p8_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_p16), MP_ROM_PTR(&kpy_p16_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_p32), MP_ROM_PTR(&kpy_p32_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_p64), MP_ROM_PTR(&kpy_p64_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_current), MP_ROM_PTR(&this_task_obj) },
+};
+static MP_DEFINE_CONST_DICT(globals, globals_table);
+
+const mp_obj_module_t kpy_module_kernel_ffi = {
+	.base = { &mp_type_module },
+	.globals = (mp_obj_dict_t *)&globals,
+};
+MP_REGISTER_MODULE(MP_QSTR_kernel_ffi, kpy_module_kernel_ffi);

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The GIL: a test-and-set spinlock held with interrupts off.
+ *
+ * Its holder always runs and no hook can interrupt it (NMI excepted), so that code in
+ * any context may wait for it. It is a leaf: nothing under it takes a lock that others
+ * may hold while they wait for us. Waiters spin with interrupts as they had them; a
+ * queued lock would convoy when vCPUs are overcommitted.
+ *
+ * Threads and sessions take a sleeping token before they spin and keep it over safe
+ * points, so that at most one of them contends with hooks at any time.
+ */
+#ifndef NO_QSTR
+#include <linux/jiffies.h>
+#include <linux/module.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task_stack.h>
+#include <linux/semaphore.h>
+#include <linux/smp.h>
+#include <asm/msr.h>
+#endif
+#include "py/runtime.h"
+#include "entry.h"
+#include "repl/output.h"
+
+MP_DEFINE_EXCEPTION(TimeoutError, OSError)
+
+#ifndef NO_QSTR
+u32 kpy_gil_word; /* 1 while held; a debugger watches it */
+s32 kpy_gil_cpu = -1;
+struct kpy_entry *kpy_current; /* entry of the holder */
+struct kpy_entry *kpy_entries; /* all entries */
+struct _mp_state_thread_t *kpy_thread_state; /* kpy_current->ts */
+unsigned int kpy_epoch = 1;
+u32 kpy_ready;
+int kpy_budget;
+
+static struct semaphore token = __SEMAPHORE_INITIALIZER(token, 1);
+
+static __always_inline bool gil_try(void)
+{
+	return !READ_ONCE(kpy_gil_word) && xchg(&kpy_gil_word, 1) == 0;
+}
+
+static __always_inline unsigned long gil_lock(void)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	while (unlikely(!gil_try())) {
+		do {
+			if (irqs_disabled_flags(flags)) {
+				cpu_relax();
+			} else {
+				local_irq_enable();
+				cpu_relax();
+				local_irq_disable();
+			}
+		} while (READ_ONCE(kpy_gil_word));
+	}
+	WRITE_ONCE(kpy_gil_cpu, raw_smp_processor_id());
+	return flags;
+}
+
+static __always_inline void gil_unlock(unsigned long flags)
+{
+	bool kick = kpy_output_take_kick();
+
+	WRITE_ONCE(kpy_gil_cpu, -1);
+	smp_store_release(&kpy_gil_word, 0);
+	if (unlikely(kick))
+		kpy_output_kick();
+	local_irq_restore(flags);
+}
+
+unsigned long kpy_gil_lock_raw(void)
+{
+	return gil_lock();
+}
+
+void kpy_gil_unlock_raw(unsigned long flags)
+{
+	gil_unlock(flags);
+}
+
+static __always_inline void become(struct kpy_entry *e, unsigned long flags)
+{
+	e->flags = flags;
+	kpy_current = e;
+	kpy_thread_state = e->ts;
+	kpy_budget = KPY_SAFE_POINT_BUDGET;
+}
+
+static __always_inline void get_token(struct kpy_entry *e)
+{
+	if (e->kind > KPY_THREAD || preempt_count() || irqs_disabled())
+		return;
+	down(&token);
+	e->has_token = true;
+	e->token_since = jiffies;
+}
+
+void kpy_entry_put_token(struct kpy_entry *e)
+{
+	if (e->has_token) {
+		e->has_token = false;
+		up(&token);
+	}
+}
+
+void kpy_entry_link(struct kpy_entry *e)
+{
+	e->next = kpy_entries;
+	if (e->next)
+		e->next->pprev = &e->next;
+	e->pprev = &kpy_entries;
+	kpy_entries = e;
+}
+
+static void entry_unlink(struct kpy_entry *e)
+{
+	*e->pprev = e->next;
+	if (e->next)
+		e->next->pprev = e->pprev;
+}
+
+void kpy_gil_acquire(struct kpy_entry *e)
+{
+	get_token(e);
+	become(e, gil_lock());
+}
+
+void kpy_gil_enter(struct kpy_entry *e)
+{
+	unsigned long flags;
+
+	get_token(e);
+	flags = gil_lock();
+	kpy_entry_link(e);
+	e->epoch = kpy_epoch;
+	become(e, flags);
+}
+
+bool kpy_gil_try_enter(struct kpy_entry *e)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	if (!gil_try()) {
+		local_irq_restore(flags);
+		return false;
+	}
+	WRITE_ONCE(kpy_gil_cpu, raw_smp_processor_id());
+	kpy_entry_link(e);
+	e->epoch = kpy_epoch;
+	become(e, flags);
+	return true;
+}
+
+void kpy_gil_leave(struct kpy_entry *e)
+{
+	entry_unlink(e);
+	gil_unlock(e->flags);
+	kpy_entry_put_token(e);
+}
+
+/* Second halves of kpy_gil_release() and kpy_gil_bounce() in gil_asm.S. */
+struct kpy_entry *kpy_gil_release_spilled(struct kpy_entry *e);
+struct kpy_entry *kpy_gil_release_spilled(struct kpy_entry *e)
+{
+	gil_unlock(e->flags);
+	kpy_entry_put_token(e);
+	return e;
+}
+
+struct kpy_entry *kpy_gil_bounce_spilled(struct kpy_entry *e);
+struct kpy_entry *kpy_gil_bounce_spilled(struct kpy_entry *e)
+{
+	gil_unlock(e->flags);
+	return e;
+}
+
+struct kpy_entry *kpy_gil_bounce(void);
+
+/*
+ * The innermost entry on the stack we run on: for upstream code that releases and
+ * takes the GIL without a place to keep the entry. Under the GIL.
+ */
+static struct kpy_entry *entry_of_stack(void)
+{
+	unsigned long sp = (unsigned long)__builtin_frame_address(0);
+	struct kpy_entry *e, *found = NULL;
+
+	for (e = kpy_entries; e; e = e->next) {
+		if (sp >= e->stack_lo && sp < e->stack_hi &&
+		    (!found || e->stack_hi < found->stack_hi))
+			found = e;
+	}
+	return found;
+}
+
+void kpy_gil_acquire_self(void)
+{
+	struct kpy_entry *e;
+	unsigned long flags;
+
+	/* mp_init() asks for the GIL although the port already took it. */
+	if (irqs_disabled() && READ_ONCE(kpy_gil_cpu) == raw_smp_processor_id())
+		return;
+	flags = gil_lock();
+	e = entry_of_stack();
+	if (WARN_ON_ONCE(!e)) {
+		gil_unlock(flags);
+		return;
+	}
+	if (!e->has_token) {
+		gil_unlock(flags);
+		get_token(e);
+		flags = gil_lock();
+	}
+	become(e, flags);
+}
+
+static void raise_timeout(struct kpy_entry *e)
+{
+	if (e->timed_out) {
+		e->abort = true;
+		return;
+	}
+	e->timed_out = true;
+	e->deadline += tsc_khz * 100ULL; /* 100 ms to unwind */
+	e->ts->mp_pending_exception =
+		mp_obj_new_exception_msg(&mp_type_TimeoutError, MP_ERROR_TEXT("ran too long"));
+}
+
+/* Called by the VM between bytecodes: lets others run, and stops what must stop. */
+void kpy_safe_point(void)
+{
+	struct kpy_entry *e = kpy_gil_bounce();
+
+	if (kpy_may_sleep(e)) {
+		if (e->has_token && time_after(jiffies, e->token_since + 1) &&
+		    !list_empty(&token.wait_list)) {
+			kpy_entry_put_token(e);
+			get_token(e);
+		}
+		cond_resched();
+	}
+	become(e, gil_lock());
+	if (unlikely(e->deadline) && rdtsc() > e->deadline)
+		raise_timeout(e);
+	if (unlikely(e->abort) && e->base) {
+		e->ts->nlr_top = e->base;
+		nlr_jump(NULL);
+	}
+}
+
+void kpy_entry_init(struct kpy_entry *e, enum kpy_kind kind, struct kpy_session *session)
+{
+	memset(e, 0, sizeof(*e));
+	e->task = current;
+	e->kind = kind;
+	e->session = session;
+	e->ts = &e->own_ts;
+	e->own_ts.dict_locals = e->own_ts.dict_globals = &MP_STATE_VM(dict_main);
+}
+
+void kpy_entry_set_stack(struct kpy_entry *e, unsigned long lo, void *top)
+{
+	e->stack_lo = lo;
+	e->stack_hi = (unsigned long)top;
+	e->own_ts.stack_top = top;
+	e->own_ts.stack_limit = (unsigned long)top - lo - MICROPY_STACK_CHECK_MARGIN;
+}
+
+void kpy_entry_set_pystack(struct kpy_entry *e, void *base, size_t size)
+{
+	e->own_ts.pystack_start = e->own_ts.pystack_cur = base;
+	e->own_ts.pystack_end = base + size;
+}
+#endif

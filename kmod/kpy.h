@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the parts of the module share. */
+#pragma once
+#ifndef NO_QSTR
+#include <linux/printk.h>
+#include <linux/types.h>
+
+#define KPY_VERSION "0.1.0"
+
+#undef pr_fmt
+#define pr_fmt(fmt) "kpy: " fmt
+
+extern bool kpy_tests_mode;
+extern unsigned long kpy_heap_size;
+extern void *kpy_heap;
+
+/* kmod/ffi/kallsyms.c: address of a kernel symbol, 0 when there is none. Any context, no locks. */
+int kpy_kallsyms_init(void);
+extern unsigned long (*kpy_kallsyms_lookup)(const char *name);
+
+/* kmod/repl/tcp.c */
+int kpy_tcp_start(const char *server_addr);
+void kpy_tcp_stop(void);
+
+/* micropython/interp.c: one life of the interpreter, from load or soft reset to the next. Under the GIL. */
+void kpy_interpreter_start(void);
+void kpy_interpreter_stop(void);
+
+/* micropython/threads.c: makes Python threads stop, waits until they have left the module. */
+void kpy_threads_stop(void);
+#endif

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Load, unload, parameters. */
+#include <linux/kernel.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sched/task_stack.h>
+#include <linux/vmalloc.h>
+#include "kpy.h"
+#include "entry.h"
+#include "debug/eval.h"
+#include "repl/output.h"
+#include "repl/session.h"
+
+#define HEAP_MIN (256UL << 10)
+#define PYSTACK_SIZE (16UL << 10)
+
+static char *server_addr = "127.0.0.1:9999";
+module_param(server_addr, charp, 0444);
+MODULE_PARM_DESC(server_addr, "IP:PORT of the REPL, empty for none (default 127.0.0.1:9999)");
+
+bool kpy_tests_mode;
+module_param_named(tests_mode, kpy_tests_mode, bool, 0444);
+MODULE_PARM_DESC(tests_mode, "Ctrl-D is a soft reset that keeps the connection; no auto globals");
+
+unsigned long kpy_heap_size = 8UL << 20;
+module_param_named(heap_size, kpy_heap_size, ulong, 0444);
+MODULE_PARM_DESC(heap_size, "bytes of the Python heap (default 8388608)");
+
+void *kpy_heap;
+
+/* Runs f in an entry of its own on the stack of the task that loads or unloads the module. */
+static noinline int in_python(void (*f)(void))
+{
+	struct kpy_entry e;
+	void *pystack = kvmalloc(PYSTACK_SIZE, GFP_KERNEL);
+
+	if (!pystack)
+		return -ENOMEM;
+	kpy_entry_init(&e, KPY_THREAD, NULL);
+	kpy_entry_set_stack(&e, (unsigned long)end_of_stack(current), __builtin_frame_address(0));
+	kpy_entry_set_pystack(&e, pystack, PYSTACK_SIZE);
+	kpy_gil_enter(&e);
+	f();
+	kpy_gil_leave(&e);
+	kvfree(pystack);
+	return 0;
+}
+
+static int alloc_heap(void)
+{
+	unsigned long max = totalram_pages() << (PAGE_SHIFT - 1);
+
+	if (kpy_heap_size < HEAP_MIN || kpy_heap_size > max) {
+		pr_err("heap_size=%lu: expected %lu to %lu bytes\n", kpy_heap_size, HEAP_MIN, max);
+		return -EINVAL;
+	}
+	kpy_heap = vzalloc(kpy_heap_size);
+	return kpy_heap ? 0 : -ENOMEM;
+}
+
+static int __init kpy_init(void)
+{
+	int err;
+
+	err = kpy_kallsyms_init();
+	if (err)
+		return err;
+	err = alloc_heap();
+	if (err)
+		return err;
+	err = kpy_output_init();
+	if (err)
+		goto out_heap;
+	err = kpy_debug_init();
+	if (err)
+		goto out_output;
+	err = in_python(kpy_interpreter_start);
+	if (err)
+		goto out_debug;
+	err = kpy_tcp_start(server_addr);
+	if (err)
+		goto out_python;
+	pr_info("version %s, heap %lu KB\n", KPY_VERSION, kpy_heap_size >> 10);
+	return 0;
+
+out_python:
+	in_python(kpy_interpreter_stop);
+out_debug:
+	kpy_debug_exit();
+out_output:
+	kpy_output_exit();
+out_heap:
+	vfree(kpy_heap);
+	return err;
+}
+
+static void __exit kpy_exit(void)
+{
+	kpy_tcp_stop();
+	kpy_sessions_stop();
+	kpy_threads_stop();
+	in_python(kpy_interpreter_stop);
+	kpy_debug_exit();
+	kpy_output_exit();
+	vfree(kpy_heap);
+}
+
+module_init(kpy_init);
+module_exit(kpy_exit);
+MODULE_LICENSE("GPL");
+MODULE_VERSION(KPY_VERSION);
+MODULE_DESCRIPTION("MicroPython inside the kernel");

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Builds kpy.ko. Called by the top Makefile with KPY= (repository), KPY_UPSTREAM= (MicroPython's
+# sources), KPY_BUILD= (build folder of one kernel release) and KDIR=, all absolute.
+farm := $(KPY_BUILD)/module
+stage := $(KPY_BUILD)/genhdr-stage
+vars := KPY=$(KPY) KPY_BUILD=$(KPY_BUILD) KPY_UPSTREAM=$(KPY_UPSTREAM)
+
+# Our sources that name qstrs, root pointers or modules.
+port-src := $(addprefix $(KPY)/kmod/,gil.c ffi/convert.c ffi/symbol.c ffi/memory.c ffi/call.c \
+	ffi/modkernel_ffi.c) $(addprefix $(KPY)/micropython/,interp.c)
+
+all: $(KPY_BUILD)/kpy.ko
+.PHONY: all FORCE
+
+genhdr: FORCE
+	@mkdir -p $(stage)
+	+@$(MAKE) --no-print-directory -s -C $(KPY)/micropython -f port.mk BUILD=$(stage) V=0 \
+		UPSTREAM=$(KPY_UPSTREAM) KPY=$(KPY) PORT_SRC="$(port-src)" all
+
+farm: genhdr FORCE
+	@mkdir -p $(farm)
+	@for d in py extmod shared lib; do cp -rsfT $(KPY_UPSTREAM)/$$d $(farm)/$$d; done
+	@for d in kmod micropython; do cp -rsfT $(KPY)/$$d $(farm)/$$d; done
+	@ln -sf $(KPY)/kmod/Kbuild $(farm)/Kbuild
+
+# Kbuild decides what is out of date.
+$(KPY_BUILD)/kpy.ko: farm FORCE
+	+@$(MAKE) --no-print-directory -C $(KDIR) M=$(farm) $(vars) modules
+	@cmp -s $(farm)/kpy.ko $@ || { cp $(farm)/kpy.ko $@.new && mv $@.new $@; }

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <linux/err.h>
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task_stack.h>
+#include <linux/slab.h>
+#include "py/runtime.h"
+#include "kpy.h"
+#include "repl/session.h"
+
+#define SESSIONS_MAX 8
+#define RING_SIZE (64UL << 10)
+#define PYSTACK_SIZE (64UL << 10)
+
+static LIST_HEAD(sessions);
+static DEFINE_MUTEX(sessions_lock);
+static unsigned int sessions_started, sessions_alive;
+static bool stopping;
+/* Completed once by each session, by code that is not the module's: see runner_main(). */
+static DECLARE_COMPLETION(session_ended);
+
+/* Makes the Python code of a session stop: an exception, and a wake-up from a killable sleep. */
+static void interrupt(struct kpy_session *s, bool abort)
+{
+	unsigned long flags = kpy_gil_lock_raw();
+
+	if (abort)
+		s->entry.abort = true;
+	MP_STATE_VM(mp_kbd_exception).traceback_data = NULL;
+	s->entry.ts->mp_pending_exception = MP_OBJ_FROM_PTR(&MP_STATE_VM(mp_kbd_exception));
+	kpy_gil_unlock_raw(flags);
+	/*
+	 * A kernel thread that allows SIGKILL is not killed by it, but it sees
+	 * fatal_signal_pending(), which is what ends killable sleeps.
+	 */
+	send_sig(SIGKILL, s->runner, 1);
+}
+
+static void end_input(struct kpy_session *s)
+{
+	WRITE_ONCE(s->eof, true);
+	wake_up_all(&s->wait);
+}
+
+static void receive(struct kpy_session *s, const char *buf, size_t n)
+{
+	while (n) {
+		int stop = READ_ONCE(s->interrupt_char);
+		const char *c = stop >= 0 ? memchr(buf, stop, n) : NULL;
+		size_t part = c ? c - buf : n, done;
+
+		done = kpy_ring_put(&s->in, buf, part);
+		buf += done;
+		n -= done;
+		if (done)
+			wake_up_all(&s->wait);
+		if (done < part) {
+			/* The consumer holds the GIL and must not wake us: look again. */
+			schedule_timeout_interruptible(HZ / 100 + 1);
+			if (READ_ONCE(s->eof))
+				return;
+		} else if (c) {
+			interrupt(s, false);
+			buf++;
+			n--;
+		}
+	}
+}
+
+static int reader_main(void *arg)
+{
+	struct kpy_session *s = arg;
+	static const size_t size = 2048;
+	char *buf = kmalloc(size, GFP_KERNEL);
+	ssize_t n;
+
+	while (buf && !kthread_should_stop()) {
+		n = s->transport->recv(s, buf, size);
+		if (n <= 0)
+			break;
+		receive(s, buf, n);
+	}
+	kfree(buf);
+	end_input(s);
+	/* Nobody is left to read what the code prints: stop it, as a hang-up does. */
+	interrupt(s, false);
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(HZ);
+	return 0;
+}
+
+static int writer_main(void *arg)
+{
+	struct kpy_session *s = arg;
+	const char *piece;
+	size_t n;
+
+	do {
+		wait_event_interruptible(kpy_output_wait,
+					 kpy_ring_used(&s->out) || kthread_should_stop());
+		while ((n = kpy_ring_peek(&s->out, &piece))) {
+			ssize_t sent = s->transport->send(s, piece, n);
+
+			/* A dead connection swallows output; the reader notices its end. */
+			kpy_ring_skip(&s->out, sent > 0 ? sent : n);
+			wake_up_all(&s->wait);
+		}
+	} while (!kthread_should_stop());
+	return 0;
+}
+
+static noinline void run_python(struct kpy_session *s)
+{
+	struct kpy_entry *e = &s->entry, *other;
+
+	kpy_entry_set_stack(e, (unsigned long)end_of_stack(current), __builtin_frame_address(0));
+	kpy_entry_set_pystack(e, s->pystack, PYSTACK_SIZE);
+	kpy_gil_enter(e);
+	kpy_repl_run(s);
+	/* What this session started prints to dmesg from now on. */
+	for (other = kpy_entries; other; other = other->next)
+		if (other->session == s)
+			other->session = NULL;
+	kpy_gil_leave(e);
+}
+
+static void free_session(struct kpy_session *s)
+{
+	s->transport->release(s);
+	kvfree(s->in.buf);
+	kvfree(s->out.buf);
+	kvfree(s->pystack);
+	kfree(s->readline);
+	kfree(s);
+}
+
+static int runner_main(void *arg)
+{
+	struct kpy_session *s = arg;
+
+	allow_signal(SIGKILL);
+	run_python(s);
+	/* The last words go out before the connection does. */
+	if (!READ_ONCE(s->eof))
+		wait_event_interruptible_timeout(s->wait, !kpy_ring_used(&s->out) || s->eof, HZ);
+	s->transport->shutdown(s);
+	end_input(s);
+	kthread_stop(s->reader);
+	kthread_stop(s->writer);
+	mutex_lock(&sessions_lock);
+	list_del(&s->list);
+	sessions_alive--;
+	mutex_unlock(&sessions_lock);
+	free_session(s);
+	/* The rest of this thread must not be module text: unloading waits for the completion. */
+	kthread_complete_and_exit(&session_ended, 0);
+	return 0;
+}
+
+static struct kpy_session *new_session(const struct kpy_transport *transport, void *connection)
+{
+	struct kpy_session *s = kzalloc(sizeof(*s), GFP_KERNEL);
+
+	if (!s)
+		return NULL;
+	s->transport = transport;
+	s->connection = connection;
+	s->interrupt_char = -1;
+	init_waitqueue_head(&s->wait);
+	s->in.size = s->out.size = RING_SIZE;
+	s->in.buf = kvmalloc(RING_SIZE, GFP_KERNEL);
+	s->out.buf = kvmalloc(RING_SIZE, GFP_KERNEL);
+	s->pystack = kvmalloc(PYSTACK_SIZE, GFP_KERNEL);
+	s->readline = kzalloc(kpy_readline_size, GFP_KERNEL);
+	if (!s->in.buf || !s->out.buf || !s->pystack || !s->readline) {
+		kvfree(s->in.buf);
+		kvfree(s->out.buf);
+		kvfree(s->pystack);
+		kfree(s->readline);
+		kfree(s);
+		return NULL;
+	}
+	return s;
+}
+
+static int start_threads(struct kpy_session *s)
+{
+	s->runner = kthread_create(runner_main, s, "kpy-repl-%u", s->id);
+	if (IS_ERR(s->runner))
+		return PTR_ERR(s->runner);
+	s->reader = kthread_create(reader_main, s, "kpy-in-%u", s->id);
+	if (IS_ERR(s->reader)) {
+		kthread_stop(s->runner);
+		return PTR_ERR(s->reader);
+	}
+	s->writer = kthread_create(writer_main, s, "kpy-out-%u", s->id);
+	if (IS_ERR(s->writer)) {
+		kthread_stop(s->runner);
+		kthread_stop(s->reader);
+		return PTR_ERR(s->writer);
+	}
+	/* The reader may send signals to the runner: it must see an initialised entry. */
+	kpy_entry_init(&s->entry, KPY_SESSION, s);
+	s->entry.task = s->runner;
+	wake_up_process(s->writer);
+	wake_up_process(s->runner);
+	wake_up_process(s->reader);
+	return 0;
+}
+
+static void refuse(const struct kpy_transport *transport, void *connection, const char *why)
+{
+	struct kpy_session s = { .transport = transport, .connection = connection };
+
+	transport->send(&s, why, strlen(why));
+	transport->shutdown(&s);
+	transport->release(&s);
+}
+
+int kpy_session_start(const struct kpy_transport *transport, void *connection)
+{
+	struct kpy_session *s;
+	int err = -EBUSY;
+
+	mutex_lock(&sessions_lock);
+	if (stopping || sessions_alive >= SESSIONS_MAX) {
+		refuse(transport, connection, "kpy: too many sessions, close one first\r\n");
+		goto out;
+	}
+	err = -ENOMEM;
+	s = new_session(transport, connection);
+	if (!s) {
+		refuse(transport, connection, "kpy: no memory for another session\r\n");
+		goto out;
+	}
+	s->id = sessions_started;
+	list_add_tail(&s->list, &sessions);
+	err = start_threads(s);
+	if (err) {
+		list_del(&s->list);
+		free_session(s);
+		goto out;
+	}
+	sessions_started++;
+	sessions_alive++;
+out:
+	mutex_unlock(&sessions_lock);
+	return err;
+}
+
+unsigned int kpy_sessions_count(void)
+{
+	return READ_ONCE(sessions_alive);
+}
+
+void kpy_sessions_stop(void)
+{
+	struct kpy_session *s;
+	unsigned int left;
+
+	mutex_lock(&sessions_lock);
+	stopping = true;
+	list_for_each_entry(s, &sessions, list) {
+		end_input(s);
+		interrupt(s, true);
+		s->transport->shutdown(s);
+	}
+	left = sessions_started;
+	mutex_unlock(&sessions_lock);
+
+	while (left) {
+		if (wait_for_completion_timeout(&session_ended, 5 * HZ)) {
+			left--;
+			continue;
+		}
+		mutex_lock(&sessions_lock);
+		list_for_each_entry(s, &sessions, list)
+			pr_warn("waiting for session %u in %ps\n", s->id,
+				(void *)s->entry.call.target);
+		mutex_unlock(&sessions_lock);
+	}
+}
+
+int kpy_session_getc(struct kpy_session *s)
+{
+	struct kpy_entry *e;
+	const char *c;
+	int value;
+
+	while (!kpy_ring_used(&s->in)) {
+		if (READ_ONCE(s->eof))
+			return -1;
+		e = kpy_gil_release();
+		if (wait_event_interruptible(s->wait, kpy_ring_used(&s->in) || READ_ONCE(s->eof)))
+			flush_signals(current);
+		kpy_gil_acquire(e);
+	}
+	kpy_readline_select(s->readline);
+	kpy_ring_peek(&s->in, &c);
+	value = (unsigned char)*c;
+	kpy_ring_skip(&s->in, 1);
+	return value;
+}
+
+void kpy_session_wait_room(struct kpy_session *s)
+{
+	if (wait_event_interruptible(s->wait, kpy_ring_room(&s->out) > RING_SIZE / 2 ||
+						     READ_ONCE(s->eof)))
+		flush_signals(current);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A REPL session: three kernel threads over a connection. The runner executes Python,
+ * the reader receives (so that Ctrl-C is seen at once whatever the runner does), the
+ * writer sends what Python printed. All sessions share the interpreter's globals.
+ */
+#pragma once
+#ifndef NO_QSTR
+#include <linux/list.h>
+#include <linux/sched.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+#include "entry.h"
+#include "repl/ring.h"
+
+struct kpy_session;
+
+struct kpy_transport {
+	/* Bytes received or sent, 0 at the end of the connection, or a negative errno. */
+	ssize_t (*recv)(struct kpy_session *s, char *buf, size_t n);
+	ssize_t (*send)(struct kpy_session *s, const char *buf, size_t n);
+	/* Makes a blocked recv and send return; recv may still give what had arrived. */
+	void (*shutdown)(struct kpy_session *s);
+	void (*release)(struct kpy_session *s);
+};
+
+struct kpy_session {
+	struct list_head list;
+	unsigned int id;
+	const struct kpy_transport *transport;
+	void *connection;
+	struct kpy_ring in, out;
+	wait_queue_head_t wait; /* the runner: for input, for room in out */
+	struct task_struct *reader, *writer, *runner;
+	bool eof; /* the peer is gone, or we are being closed */
+	int interrupt_char; /* this input byte raises KeyboardInterrupt; -1: none */
+	int mode; /* pyexec_mode_kind_t */
+	void *readline; /* state of upstream's line editor */
+	void *pystack;
+	struct kpy_entry entry;
+};
+
+extern wait_queue_head_t kpy_output_wait;
+
+/* Takes over the connection, also when it fails. */
+int kpy_session_start(const struct kpy_transport *transport, void *connection);
+/* Closes all sessions and waits until their threads have left the module. */
+void kpy_sessions_stop(void);
+unsigned int kpy_sessions_count(void);
+
+/* The next input byte of the session that runs; -1 at its end. Under the GIL, given up to wait. */
+int kpy_session_getc(struct kpy_session *s);
+/* Without the GIL: until there is room in the output ring, or the session ends. */
+void kpy_session_wait_room(struct kpy_session *s);
+
+/* Under the GIL. */
+void kpy_output_write(const char *s, size_t n);
+
+/* micropython/repl.c: runs the REPL until the session ends. Under the GIL. */
+void kpy_repl_run(struct kpy_session *s);
+extern const size_t kpy_readline_size;
+void kpy_readline_select(void *state);
+#endif

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What MicroPython asks of the machine under it: terminal and time. */
+#include <linux/delay.h>
+#include <linux/hrtimer.h>
+#include <linux/ktime.h>
+#include <linux/sched/signal.h>
+#include <linux/timekeeping.h>
+#include "py/mperrno.h"
+#include "py/mphal.h"
+#include "py/runtime.h"
+#include "py/stream.h"
+#include "entry.h"
+#include "repl/session.h"
+
+#define CTRL_D 4
+
+/* Code outside a session has no input: end of file. */
+int mp_hal_stdin_rx_chr(void)
+{
+	struct kpy_session *s = kpy_current->session;
+	int c = -1;
+
+	if (s && kpy_current == &s->entry)
+		c = kpy_session_getc(s);
+	return c < 0 ? CTRL_D : c;
+}
+
+mp_uint_t mp_hal_stdout_tx_strn(const char *s, size_t n)
+{
+	kpy_output_write(s, n);
+	return n;
+}
+
+uintptr_t mp_hal_stdio_poll(uintptr_t flags)
+{
+	struct kpy_session *s = kpy_current->session;
+	uintptr_t ready = flags & MP_STREAM_POLL_WR;
+
+	if (s && kpy_ring_used(&s->in))
+		ready |= flags & MP_STREAM_POLL_RD;
+	return ready;
+}
+
+void mp_hal_set_interrupt_char(int c)
+{
+	struct kpy_session *s = kpy_current->session;
+
+	if (s && kpy_current == &s->entry)
+		WRITE_ONCE(s->interrupt_char, c);
+}
+
+mp_uint_t mp_hal_ticks_ms(void)
+{
+	return ktime_get_ns() / NSEC_PER_MSEC;
+}
+
+mp_uint_t mp_hal_ticks_us(void)
+{
+	return ktime_get_ns() / NSEC_PER_USEC;
+}
+
+mp_uint_t mp_hal_ticks_cpu(void)
+{
+	return ktime_get_ns();
+}
+
+uint64_t mp_hal_time_ns(void)
+{
+	return ktime_get_real_ns();
+}
+
+void mp_hal_delay_us(mp_uint_t us)
+{
+	struct kpy_entry *e = kpy_current;
+	ktime_t until = ktime_add_us(ktime_get(), us);
+
+	if (!kpy_may_sleep(e)) {
+		mp_raise_msg(&mp_type_RuntimeError, MP_ERROR_TEXT("cannot sleep in this context"));
+		return;
+	}
+	kpy_gil_release();
+	/* Sleeps until the time or a signal, and a signal means Ctrl-C. */
+	do {
+		set_current_state(TASK_INTERRUPTIBLE);
+	} while (schedule_hrtimeout(&until, HRTIMER_MODE_ABS) && !signal_pending(current));
+	__set_current_state(TASK_RUNNING);
+	if (e->kind == KPY_SESSION && signal_pending(current))
+		flush_signals(current);
+	kpy_gil_acquire(e);
+	mp_handle_pending(true);
+}
+
+void mp_hal_delay_ms(mp_uint_t ms)
+{
+	mp_hal_delay_us(ms * 1000);
+}

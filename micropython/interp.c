@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* One life of the interpreter: from load, or a soft reset, to the next. */
+#include "py/builtin.h"
+#include "py/gc.h"
+#include "py/mperrno.h"
+#include "py/runtime.h"
+#include "shared/readline/readline.h"
+#include "kpy.h"
+#include "entry.h"
+
+const char kpy_help_text[] =
+	"Welcome to kpy: MicroPython inside the Linux kernel.\n"
+	"\n"
+	"A global name that Python does not know is a kernel symbol:\n"
+	"  printk(\"hello %d\\n\", 1)   calls the function\n"
+	"  p64(jiffies_64)           reads 8 bytes of memory (p8, p16, p32; p64(addr, value) writes)\n"
+	"  symbol(\"name.with.dots\")  looks a name up\n"
+	"\n"
+	"Control commands:\n"
+	"  CTRL-A  raw REPL mode\n"
+	"  CTRL-B  normal REPL mode\n"
+	"  CTRL-C  interrupt a running program\n"
+	"  CTRL-D  end the session\n"
+	"  CTRL-E  paste mode\n"
+	"\n"
+	"help('modules') lists modules, help(obj) tells about obj.\n";
+
+#ifndef NO_QSTR
+#include "ffi/ffi.h"
+#include "debug/info.h"
+
+void kpy_interpreter_start(void)
+{
+	gc_init(kpy_heap, kpy_heap + kpy_heap_size);
+	mp_init();
+	readline_init0();
+	MP_STATE_VM(kpy_symbol_cache) = kpy_tests_mode ? MP_OBJ_NULL : mp_obj_new_dict(0);
+	kpy_debug_state.heap_size = kpy_heap_size;
+	WRITE_ONCE(kpy_ready, 1);
+}
+
+void kpy_interpreter_stop(void)
+{
+	struct kpy_entry *e = kpy_current;
+
+	WRITE_ONCE(kpy_ready, 0);
+	gc_sweep_all();
+	mp_deinit(); /* gives the GIL up */
+	kpy_gil_acquire(e);
+	kpy_epoch++;
+	e->epoch = kpy_epoch;
+}
+
+/* No exception handler left: the interpreter's state cannot be trusted any more. */
+void nlr_jump_fail(void *val)
+{
+	panic("kpy: exception %px without a handler", val);
+}
+
+void abort(void)
+{
+	panic("kpy: abort");
+}
+
+int kpy_printf(const char *fmt, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vprintk(fmt, args);
+	va_end(args);
+	return n;
+}
+#endif

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The REPL of a session, by upstream's pyexec. */
+#include <linux/sched.h>
+#include "py/builtin.h"
+#include "py/mphal.h"
+#include "py/runtime.h"
+#include "shared/runtime/pyexec.h"
+#include "kpy.h"
+#include "entry.h"
+#include "debug/info.h"
+#include "repl/session.h"
+
+/* Alone in the interpreter? Stops what runs beside this session. */
+static void soft_reset(struct kpy_session *s)
+{
+	struct kpy_entry *e = &s->entry;
+
+	kpy_gil_release();
+	kpy_threads_stop();
+	kpy_gil_acquire(e);
+	kpy_interpreter_stop();
+	kpy_interpreter_start();
+	e->own_ts.dict_locals = e->own_ts.dict_globals = &MP_STATE_VM(dict_main);
+	mp_hal_stdout_tx_str("MPY: soft reboot\r\n");
+}
+
+static int run_once(struct kpy_session *s)
+{
+	int result;
+
+	/* No other session runs between these lines and upstream's use of the two globals. */
+	pyexec_mode_kind = s->mode;
+	kpy_readline_select(s->readline);
+	result = s->mode == PYEXEC_MODE_RAW_REPL ? pyexec_raw_repl() : pyexec_friendly_repl();
+	s->mode = pyexec_mode_kind;
+	return result;
+}
+
+void kpy_repl_run(struct kpy_session *s)
+{
+	struct kpy_entry *e = &s->entry;
+	nlr_buf_t base;
+
+	s->mode = PYEXEC_MODE_FRIENDLY_REPL;
+	while (!READ_ONCE(s->eof) && !e->abort) {
+		nlr_buf_t *nlr = &base;
+
+		nlr->ret_val = NULL;
+		if (nlr_push(nlr) == 0) {
+			int result;
+
+			e->base = nlr;
+			result = run_once(s);
+			nlr_pop();
+			e->base = NULL;
+			if (!(result & PYEXEC_FORCED_EXIT))
+				continue;
+			if (!kpy_tests_mode || READ_ONCE(s->eof))
+				break;
+			soft_reset(s);
+		} else {
+			/* An abort, or an exception that came out while another was printed. */
+			e->base = NULL;
+			e->ts->mp_pending_exception = MP_OBJ_NULL;
+			s->interrupt_char = -1;
+		}
+	}
+	e->base = NULL;
+}

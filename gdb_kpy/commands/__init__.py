@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The ``kpy`` commands: parse, call core and target, print. Nobody imports this but gdbinit.py."""
+
+from __future__ import annotations
+
+from gdb_kpy.commands import attach, evaluate, listing, parameters, status
+from gdb_kpy.commands.base import KpyCommand
+
+#: In the order in which a person meets them.
+COMMANDS: tuple[type[KpyCommand], ...] = (
+    attach.Attach,
+    status.Status,
+    evaluate.Eval,
+)
+
+
+def register() -> None:
+    """Give GDB the commands and settings."""
+    parameters.register()
+    listing.Listing([command.word for command in COMMANDS])
+    for command in COMMANDS:
+        command()

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`kpy attach`: connect to a guest and find its kernel and module."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from gdb_kpy.commands.base import COMPLETE_FILENAME, KpyCommand, paint, parse, show, tell
+from gdb_kpy.core.errors import KpyError, NotReadyError
+from gdb_kpy.target import session as sessions
+from gdb_kpy.target.session import Candidate
+from guest import paths, registry
+
+_VALUED = ("-vmlinux", "-module")
+
+
+class Attach(KpyCommand):
+    """Attach to a guest: connect, find and verify its kernel, load symbols, find kpy.ko.
+
+    Usage: kpy attach [SOCKET | HOST:PORT] [-vmlinux FILE] [-module FILE]
+
+    Without an address: the guest started by `python3 -m guest up`. The kernel's place (KASLR) is
+    found by itself, and the vmlinux is compared with the running kernel by build-id.
+      -vmlinux FILE  the kernel with debug info; needed when the guest is not one of ours
+      -module FILE   kpy.ko with debug info, for its C symbols
+    Attach again after loading or reloading the module, or to switch guests.
+
+    Example:
+      kpy attach
+      kpy attach localhost:1234 -vmlinux ~/vmlinux
+
+    """
+
+    word = "attach"
+    options = _VALUED
+
+    def complete_word(self, before: Sequence[str], last: str) -> Sequence[str] | int:
+        """Complete file names."""
+        return COMPLETE_FILENAME
+
+    def run(self, argument: str) -> None:
+        """Attach and say to what."""
+        options, words = parse(argument, valued=_VALUED)
+        if len(words) > 1:
+            raise KpyError(f"one address is enough, not {len(words)} ({' '.join(words)})")
+        address, candidates = _where(words[0] if words else None)
+        if "-vmlinux" in options:
+            module = candidates[0].module if candidates else None
+            candidates = [Candidate(_path(options["-vmlinux"]), module)]
+        module_file = _path(options["-module"]) if "-module" in options else None
+        session = sessions.attach(address, candidates, module_file, tell)
+        with sessions.viewed():
+            _report(session)
+
+
+def _path(word: str) -> Path:
+    path = Path(word).expanduser().absolute()
+    if not path.is_file():
+        raise NotReadyError(f"no file {path}", "give an existing file")
+    return path
+
+
+def _where(address: str | None) -> tuple[str, list[Candidate]]:
+    """Return the address to connect to and the kernels that may run there."""
+    if address is None:
+        info = registry.running().info
+        return str(info["gdb_socket"]), [_candidate(info)]
+    for guest in registry.guests():
+        if _same(str(guest.info.get("gdb_socket")), address):
+            return address, [_candidate(guest.info)]
+    return address, _built()
+
+
+def _candidate(info: dict[str, object]) -> Candidate:
+    module = info.get("module")
+    return Candidate(Path(str(info["vmlinux"])), Path(str(module)) if module else None)
+
+
+def _same(socket: str, address: str) -> bool:
+    try:
+        return Path(socket).samefile(address)
+    except OSError:
+        return False
+
+
+def _built() -> list[Candidate]:
+    """Return the kernels that modules were built for here."""
+    found = []
+    for path in sorted(paths.BUILD.glob("*/kernel.json")):
+        try:
+            vmlinux = Path(json.loads(path.read_text())["vmlinux"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        module = path.with_name("kpy.ko")
+        if vmlinux.is_file():
+            found.append(Candidate(vmlinux, module if module.is_file() else None))
+    return found
+
+
+def _report(session: sessions.Session) -> None:
+    kernel = session.kernel
+    cpus = len(session.stub.threads())
+    show(
+        f"Attached to {paint(session.stub.name, 'name')}: Linux {kernel.release}, "
+        f"{cpus} vCPU{'s' if cpus != 1 else ''}."
+    )
+    show(
+        f"Kernel symbols: {kernel.path} (build-id {kernel.build_id[:12]} verified), "
+        f"KASLR offset {kernel.offset:#x}."
+    )
+    try:
+        module = session.module()
+    except NotReadyError as error:
+        tell(paint(f"Kernel symbols only: {error}.", "warn"))
+        return
+    where = f"symbols from {module.file}" if module.file else module.file_note or "no symbols"
+    show(f"Module: kpy {module.info.version} (debug ABI {module.info.abi}), {where}.")
+    if module.info.release != kernel.release:
+        tell(paint(f"The module was built for {module.info.release}.", "warn"))

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What all commands share: registration, options, errors as one line, printing and colours."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import Collection, Sequence
+from typing import ClassVar
+
+import gdb
+
+from gdb_kpy.core.errors import KpyError
+from guest.say import UserError
+
+_COLOURS = {"head": "1", "good": "32", "bad": "31", "warn": "33", "dim": "2", "name": "36"}
+
+COMPLETE_FILENAME = gdb.COMPLETE_FILENAME
+
+
+class Failed(KpyError):
+    """A command that did its work and whose answer is a failure (exit status 1 in batch)."""
+
+
+class KpyCommand(gdb.Command):
+    """A sub-command of ``kpy``. The subclass's docstring is its help.
+
+    Subclasses set ``word`` and write ``run``; options are words that start with a dash.
+    """
+
+    word: ClassVar[str] = ""
+    options: ClassVar[Sequence[str]] = ()
+    prefix: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        # GDB 13 shows the docstring with its indentation.
+        self.__doc__ = inspect.cleandoc(type(self).__doc__ or "")
+        super().__init__(f"kpy {self.word}".rstrip(), gdb.COMMAND_DATA, prefix=self.prefix)
+
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        """Run the command; every error that is the user's to mend becomes one line."""
+        self.dont_repeat()
+        try:
+            self.run(argument.strip())
+        except (KpyError, UserError) as error:
+            raise gdb.GdbError(str(error)) from None
+        except gdb.error as error:
+            raise gdb.GdbError(f"GDB: {error}") from None
+        except KeyboardInterrupt:
+            raise gdb.GdbError("interrupted") from None
+
+    def run(self, argument: str) -> None:
+        """Do the command's work."""
+        raise NotImplementedError
+
+    def complete(self, text: str, word: str) -> Sequence[str] | int:
+        """Complete options, and what ``complete_word`` offers."""
+        words = text.split()
+        last = "" if not text or text[-1].isspace() else words[-1]
+        if last.startswith("-"):
+            # GDB counts the dash as a word break: it replaces only what follows it.
+            return [o[len(last) - len(word) :] for o in self.options if o.startswith(last)]
+        return self.complete_word(words[:-1] if last else words, last)
+
+    def complete_word(self, before: Sequence[str], last: str) -> Sequence[str] | int:
+        """Complete an argument that is not an option."""
+        return []
+
+
+class Setting(gdb.Parameter):
+    """A number of ``set kpy``; the subclass's docstrings are its help."""
+
+    word: ClassVar[str] = ""
+    default: ClassVar[int] = 0
+    value: int | None
+
+    def __init__(self) -> None:
+        super().__init__(f"kpy {self.word}", gdb.COMMAND_DATA, gdb.PARAM_UINTEGER)
+        self.value = self.default
+
+    def get_set_string(self) -> str:
+        """Print nothing after `set`."""
+        return ""
+
+    def get_show_string(self, value: str) -> str:
+        """Print name and value for `show`."""
+        return f"kpy {self.word} is {value}."
+
+
+class SettingsPrefix(gdb.Command):
+    """Settings of kpy."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(f"{verb} kpy", gdb.COMMAND_DATA, prefix=True)
+
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        """Show the settings."""
+        gdb.execute("help set kpy" if argument else "show kpy eval-timeout")
+
+
+def parse(
+    argument: str, flags: Collection[str] = (), valued: Collection[str] = ()
+) -> tuple[dict[str, str], list[str]]:
+    """Split an argument line into options and the other words, quotes and escapes as in GDB."""
+    found: dict[str, str] = {}
+    rest = []
+    words = iter(gdb.string_to_argv(argument))
+    for word in words:
+        if word in flags:
+            found[word] = ""
+        elif word in valued:
+            value = next(words, None)
+            if value is None:
+                raise KpyError(f"{word} needs a value after it")
+            found[word] = value
+        elif word.startswith("-"):
+            known = ", ".join((*flags, *valued)) or "none"
+            raise KpyError(f"unknown option {word} (known: {known})")
+        else:
+            rest.append(word)
+    return found, rest
+
+
+def show(text: str) -> None:
+    """Print a line through GDB, so that paging and logging work."""
+    gdb.write(text + "\n")
+
+
+def tell(text: str) -> None:
+    """Print a remark that is not part of the answer, to the error stream."""
+    gdb.flush()
+    gdb.write(text + "\n", gdb.STDERR)
+
+
+def show_json(report: object) -> None:
+    """Print plain data as JSON."""
+    show(json.dumps(report, indent=2))
+
+
+def paint(text: str, role: str) -> str:
+    """Colour text if the user wants colours."""
+    if "NO_COLOR" in os.environ or not gdb.parameter("style enabled"):
+        return text
+    return f"\033[{_COLOURS[role]}m{text}\033[m"
+
+
+def summary_of(word: str) -> str:
+    """Return the first line of a command's help."""
+    return gdb.execute(f"help kpy {word}", to_string=True).strip().split("\n", 1)[0]

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`kpy status`: what GDB is attached to and what the guest is doing."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from gdb_kpy.commands.base import KpyCommand, paint, parse, show, show_json
+from gdb_kpy.core.errors import KpyError
+from gdb_kpy.target import report
+from gdb_kpy.target import session as sessions
+from gdb_kpy.target.report import ModuleReport, Report, VcpuReport
+
+
+class Status(KpyCommand):
+    """Show what GDB is attached to: kernel, vCPUs, module, interpreter, layout table.
+
+    Usage: kpy status [-json]
+
+      -json  as JSON, for programs
+
+    Example:
+      kpy status
+
+    """
+
+    word = "status"
+    options = ("-json",)
+
+    def run(self, argument: str) -> None:
+        """Collect and print."""
+        options, words = parse(argument, flags=self.options)
+        if words:
+            raise KpyError(f"`kpy status` takes no argument ({words[0]})")
+        with sessions.viewed() as session:
+            found = report.report(session)
+        if "-json" in options:
+            show_json(dataclasses.asdict(found))
+        else:
+            _show(found)
+
+
+def _show(found: Report) -> None:
+    kernel = found.kernel
+    _line("guest", found.connection)
+    _line("kernel", f"Linux {kernel.release}, KASLR offset {kernel.kaslr_offset:#x}")
+    _line("symbols", f"{kernel.vmlinux} (build-id {kernel.build_id} verified)")
+    for vcpu in found.vcpus:
+        _line(f"CPU {'?' if vcpu.cpu is None else vcpu.cpu}", _vcpu(vcpu))
+    if found.module is None:
+        _line("module", paint(found.why_no_module, "warn"))
+    else:
+        _show_module(found.module)
+    for note in found.notes:
+        _line("note", paint(note, "warn"))
+
+
+def _vcpu(vcpu: VcpuReport) -> str:
+    text = f"{vcpu.state} in {vcpu.where}"
+    if vcpu.state.startswith("kernel"):
+        text += f", interrupts {'on' if vcpu.irqs_on else 'off'}"
+    return f"{text}, task {vcpu.task} ({vcpu.pid})" if vcpu.pid is not None else text
+
+
+def _show_module(module: ModuleReport) -> None:
+    _line("module", f"kpy {module.version} at {module.text:#x}, debug ABI {module.abi}")
+    _line("", module.symbols_note or f"symbols: {module.symbols or 'none (no file given)'}")
+    _line("python", f"{'ready' if module.ready else 'not ready'}, GIL {module.gil}")
+    _line("", ", ".join(f"{name} {value}" for name, value in module.counters.items()))
+    if module.layouts:
+        known = module.layouts
+        _line("layouts", f"{known['records']} structs and unions, {known['bytes']} bytes")
+        _line("", f"built for {known['release']} by {known['compiler']}")
+
+
+def _line(label: str, text: str) -> None:
+    show(f"{paint(f'{label:<8}', 'head')} {text}")

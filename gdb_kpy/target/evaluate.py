@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Evaluating Python in the frozen guest, through the module's mailbox and a hand-made call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gdb_kpy.core.errors import NotReadyError
+from gdb_kpy.core.mailbox import STATE_BUSY, STATE_IDLE, Kind, Mailbox, Reply
+from gdb_kpy.core.memory import u32, u64
+from gdb_kpy.core.vcpu import Mode, Vcpu
+from gdb_kpy.target import gil, wake
+from gdb_kpy.target.call import Call, Caller
+from gdb_kpy.target.session import Session
+
+#: The module stops runaway Python itself; only after that much more is the call given up.
+_GRACE_SECONDS = 3.0
+
+
+@dataclass
+class Evaluation:
+    """An answer, and how it came about."""
+
+    reply: Reply
+    cpu: int | None
+    notes: list[str] = field(default_factory=list)
+
+
+class Evaluator:
+    """Evaluates in one attached guest."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._caller = Caller(session)
+
+    def evaluate(self, source: str, kind: Kind, timeout_ms: int) -> Evaluation:
+        """Evaluate now, at this stop; whatever happens the guest is left as it was."""
+        session = self._session
+        info = session.module().info
+        read = session.memory.read
+        if not u32(read, info["addr.ready"]):
+            raise NotReadyError(
+                "the interpreter in the guest is not running yet or anymore",
+                "`continue` and stop again",
+            )
+        mailbox = Mailbox(u64(read, info["addr.mailbox"]), info)
+        stack_top = u64(read, info["addr.eval_stack_top"])
+        if not mailbox.address or not stack_top:
+            raise NotReadyError("the module has no mailbox", "reload the module")
+        writes = mailbox.request(source, kind, timeout_ms)
+        notes = []
+        if mailbox.state(read) == STATE_BUSY:
+            notes.append(
+                "an earlier evaluation was cut off; its debugger ended in the middle of it"
+            )
+        vcpus = session.vcpus()
+        holder = gil.free(session, info, vcpus)
+        if holder is not None:
+            notes.append(f"CPU {holder.cpu} ran on to the next point where Python may be entered")
+            vcpus = session.vcpus()
+        cpu = self._choose(vcpus, holder, notes)
+        call = Call(
+            function=info["addr.eval"],
+            stack_top=stack_top,
+            return_address=info["addr.eval_return"],
+            seconds=timeout_ms / 1000 + _GRACE_SECONDS,
+            writes=writes,
+            undo=(
+                (info["addr.gil_cpu"], 4),
+                (info["addr.gil_word"], 4),
+                (mailbox.state_write(STATE_IDLE)[0], 4),
+            ),
+            abort=info.get("addr.eval_abort"),
+        )
+        self._caller.call(cpu, call)
+        return Evaluation(mailbox.reply(read), cpu.cpu, notes)
+
+    def _choose(self, vcpus: Sequence[Vcpu], holder: Vcpu | None, notes: list[str]) -> Vcpu:
+        """Choose a vCPU that runs: the one that let go of the GIL, the selected one, any."""
+        session = self._session
+        usable = [v for v in vcpus if v.mode is not Mode.EARLY]
+        if not usable:
+            raise NotReadyError(
+                "no CPU runs the kernel proper (early boot, or reset)", "`continue` and stop again"
+            )
+        running = [v for v in usable if not v.halted]
+        if not running:
+            zero = next((v for v in usable if v.cpu == 0), None)
+            if zero is None:
+                raise NotReadyError("all CPUs are halted", "`continue` and stop again")
+            wake.wake(session.stub, session.kernel, zero)
+            return zero
+        preferred = (holder.thread if holder else None, session.stub.selected())
+        for thread in preferred:
+            for cpu in running:
+                if cpu.thread == thread:
+                    return cpu
+        return running[0]

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Bringing the guest to a point where nobody runs Python."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from gdb_kpy.core.debug_info import DebugInfo
+from gdb_kpy.core.errors import NotReadyError
+from gdb_kpy.core.memory import s32, u32
+from gdb_kpy.core.vcpu import Mode, Vcpu
+from gdb_kpy.target.session import Session
+from gdb_kpy.target.stub import forget_registers, interrupt_pending, no_interrupts, slice_of
+
+_SECONDS = 2.0
+_WORD = 4
+
+
+def holder(session: Session, info: DebugInfo) -> int | None:
+    """Return the CPU that holds the GIL, None when it is free, -1 when it is being taken or left.
+
+    The word is set before the owner is written and cleared after the owner is.
+    """
+    read = session.memory.read
+    if not u32(read, info["addr.gil_word"]):
+        return None
+    return s32(read, info["addr.gil_cpu"])
+
+
+def free(session: Session, info: DebugInfo, vcpus: Sequence[Vcpu]) -> Vcpu | None:
+    """Let the holder of the GIL run, alone, until it lets go; None when nobody holds it.
+
+    The holder has interrupts off and always ends its hold soon, so this takes microseconds.
+    """
+    cpu = holder(session, info)
+    if cpu is None:
+        return None
+    if cpu >= 0:
+        suspects = [v for v in vcpus if v.cpu == cpu]
+    else:
+        suspects = [v for v in vcpus if v.mode is Mode.KERNEL and not v.irqs_on and not v.halted]
+    for suspect in suspects:
+        if _run_until_free(session, info["addr.gil_word"], suspect):
+            return suspect
+    who = f"CPU {cpu} holds the GIL" if cpu >= 0 else "a CPU is taking or leaving the GIL"
+    raise NotReadyError(
+        f"{who} and did not let go of it within {_SECONDS:g} s", "`continue` and stop again"
+    )
+
+
+def _run_until_free(session: Session, word: int, suspect: Vcpu) -> bool:
+    stub = session.stub
+    end = time.monotonic() + _SECONDS
+    released = False
+    with no_interrupts(), stub.raw(), slice_of(1):
+        stub.select(suspect.thread)
+        stub.watch(word, _WORD)
+        try:
+            while not released and time.monotonic() < end and not interrupt_pending():
+                stub.resume(suspect.thread)
+                released = not u32(stub.read, word)
+                if not released:
+                    stub.step(suspect.thread)  # past a breakpoint of the user's
+        finally:
+            stub.unwatch(word, _WORD)
+    session.memory.forget()
+    forget_registers()
+    return released

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What `kpy status` tells, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gdb_kpy.core.errors import KpyError, NotReadyError
+from gdb_kpy.core.memory import cstring, u32, u64
+from gdb_kpy.core.vcpu import Mode, Vcpu
+from gdb_kpy.target import gil, layout, symbols
+from gdb_kpy.target.module import KpyModule
+from gdb_kpy.target.session import Session
+
+_COMM = 16
+
+
+@dataclass(frozen=True)
+class VcpuReport:
+    """One vCPU."""
+
+    cpu: int | None
+    state: str
+    irqs_on: bool
+    where: str
+    task: str
+    pid: int | None
+
+
+@dataclass(frozen=True)
+class KernelReport:
+    """The kernel and the file that describes it."""
+
+    release: str
+    build_id: str
+    vmlinux: str
+    kaslr_offset: int
+
+
+@dataclass(frozen=True)
+class ModuleReport:
+    """The module and what its interpreter is doing."""
+
+    version: str
+    abi: int
+    release: str
+    build_id: str
+    text: int
+    symbols: str
+    symbols_note: str
+    ready: bool
+    gil: str
+    counters: dict[str, int]
+    layouts: dict[str, str | int]
+
+
+@dataclass
+class Report:
+    """Everything."""
+
+    connection: str
+    kernel: KernelReport
+    vcpus: list[VcpuReport]
+    module: ModuleReport | None = None
+    why_no_module: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+def report(session: Session) -> Report:
+    """Collect the report; kernel memory must be readable (`Session.view`)."""
+    kernel = session.kernel
+    found = Report(
+        session.stub.name,
+        KernelReport(kernel.release, kernel.build_id, str(kernel.path), kernel.offset),
+        [_vcpu(session, vcpu) for vcpu in session.vcpus()],
+    )
+    try:
+        loaded = session.module()
+    except NotReadyError as error:
+        found.why_no_module = str(error)
+        return found
+    found.module = _module(session, loaded, found.notes)
+    if loaded.info.release != kernel.release:
+        found.notes.append(f"the module was built for {loaded.info.release}")
+    return found
+
+
+def _vcpu(session: Session, vcpu: Vcpu) -> VcpuReport:
+    rip = vcpu.registers["rip"]
+    task, pid = _task(session, vcpu)
+    in_user = vcpu.mode in (Mode.USER64, Mode.USER32)
+    return VcpuReport(
+        vcpu.cpu,
+        "halted" if vcpu.halted else vcpu.mode.value,
+        vcpu.irqs_on,
+        f"{rip:#x}" if in_user else symbols.symbol_at(rip),
+        task,
+        pid,
+    )
+
+
+def _task(session: Session, vcpu: Vcpu) -> tuple[str, int | None]:
+    """Return name and number of the vCPU's current task."""
+    if vcpu.cpu is None:
+        return "", None
+    read = session.memory.read
+    kernel = session.kernel
+    place = kernel.percpu("current_task")
+    if place is None:  # in pcpu_hot from commit e57ef2ed97c1 (v6.2) on
+        hot = kernel.percpu("pcpu_hot")
+        if hot is None:
+            return "", None
+        place = hot + symbols.offset_of("struct pcpu_hot", "current_task")["current_task"]
+    try:
+        task = u64(read, vcpu.percpu_base + place)
+        off = symbols.offset_of("struct task_struct", "comm", "pid")
+        return cstring(read, task + off["comm"], _COMM), u32(read, task + off["pid"])
+    except KpyError:
+        return "", None
+
+
+def _module(session: Session, loaded: KpyModule, notes: list[str]) -> ModuleReport:
+    info = loaded.info
+    read = session.memory.read
+    holder = gil.holder(session, info)
+    if holder is None:
+        owner = "free"
+    elif holder < 0:
+        owner = "being taken or left"
+    else:
+        owner = f"held by CPU {holder}"
+    state = info["addr.state"]
+    counters = {name: u64(read, state + at) for name, at in info.group("off.state").items()}
+    try:
+        layouts = layout.identity(session)
+    except KpyError as error:
+        layouts = {}
+        notes.append(f"the layout table cannot be read: {error}")
+    return ModuleReport(
+        info.version,
+        info.abi,
+        info.release,
+        loaded.build_id,
+        loaded.text,
+        str(loaded.file or ""),
+        loaded.file_note,
+        bool(u32(read, info["addr.ready"])),
+        owner,
+        counters,
+        layouts,
+    )

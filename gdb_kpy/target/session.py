@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One attached guest: connection, kernel, module, vCPUs. There is at most one at a time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import gdb
+
+from gdb_kpy.core import elf, linux_module, vcpu
+from gdb_kpy.core.errors import NotReadyError
+from gdb_kpy.core.memory import u32, u64s
+from gdb_kpy.core.vcpu import Vcpu
+from gdb_kpy.target import connect, kernel, module, symbols
+from gdb_kpy.target.kernel import Kernel
+from gdb_kpy.target.memory import Memory, unwatch_events, watch_events
+from gdb_kpy.target.module import KpyModule
+from gdb_kpy.target.stub import Stub
+
+_ATTACH = "`kpy attach`"
+_MOST_CPUS = 512
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A vmlinux that may be the running kernel's, with the module built for it."""
+
+    vmlinux: Path
+    module: Path | None = None
+
+
+class Session:
+    """Everything known about the guest that GDB is attached to."""
+
+    def __init__(self, stub: Stub, memory: Memory, running: Kernel, module_file: Path | None):
+        self.stub = stub
+        self.memory = memory
+        self.kernel = running
+        self.module_file = module_file
+        self._offsets: linux_module.Offsets | None = None
+        self._module: KpyModule | None = None
+        self._module_generation = -1
+        self._bases: tuple[int, ...] = ()
+
+    @property
+    def offsets(self) -> linux_module.Offsets:
+        """Return the layout of ``struct module``, looked up once."""
+        if self._offsets is None:
+            self._offsets = module.offsets()
+        return self._offsets
+
+    def view(self) -> contextlib.AbstractContextManager[None]:
+        """Make kernel memory readable at any stop; commands work inside this."""
+        return kernel.kernel_view(self.stub, self.memory, self.kernel.address("linux_banner"))
+
+    def module(self) -> KpyModule:
+        """Return the loaded module; looks again after every stop, as it may come and go."""
+        if self._module is not None and self._module_generation == self.memory.generation:
+            return self._module
+        found = module.find(self.memory, self.kernel, self.offsets)
+        if self._module is None or not self._same(found, self._module):
+            if self._module is not None:
+                symbols.drop(self._module.text)
+            self._module = None
+            fresh = module.read(self.memory, found, self.offsets)
+            if self.module_file is not None:
+                module.load_symbols(fresh, self.module_file)
+            self._module = fresh
+        self._module_generation = self.memory.generation
+        return self._module
+
+    def _same(self, found: linux_module.Module, known: KpyModule) -> bool:
+        """Say whether a module in the list is the one that was read before."""
+        if found.address != known.loaded.address:
+            return False
+        sections = linux_module.sections(self.memory.read, found, self.offsets)
+        return sections == known.sections
+
+    def bases(self) -> tuple[int, ...]:
+        """Return the base of the per-CPU data of each CPU; it does not change after boot."""
+        if not self._bases:
+            read = self.memory.read
+            count_at = self.kernel.find("nr_cpu_ids")
+            count = u32(read, count_at) if count_at is not None else len(self.stub.threads())
+            array = self.kernel.address("__per_cpu_offset")
+            self._bases = u64s(read, array, max(1, min(count, _MOST_CPUS)))
+        return self._bases
+
+    def vcpus(self) -> list[Vcpu]:
+        """Look at all vCPUs; in one go, by raw packets."""
+        bases = self.bases()
+        found = []
+        with self.stub.raw():
+            for thread in self.stub.threads():
+                self.stub.select(thread)
+                registers = self.stub.registers()
+                halted = self.stub.halted(thread)
+                found.append(vcpu.inspect(thread, registers, halted, bases))
+        return found
+
+
+_current: Session | None = None
+
+
+def current() -> Session:
+    """Return the attached session; raises when there is none or the guest is running or gone."""
+    if _current is None:
+        raise NotReadyError("GDB is not attached to a guest", _ATTACH)
+    if not _current.stub.alive:
+        forget()
+        raise NotReadyError("the guest that GDB was attached to is gone", _ATTACH)
+    require_stopped()
+    return _current
+
+
+def require_stopped() -> None:
+    """Refuse while the guest runs."""
+    thread = gdb.selected_thread()
+    if thread is not None and thread.is_valid() and thread.is_running():
+        raise NotReadyError("the guest is running", "stop it first (Ctrl-C or `interrupt`)")
+
+
+def forget() -> None:
+    """End the session."""
+    global _current
+    if _current is not None:
+        unwatch_events(_current.memory)
+        _current = None
+
+
+def attach(
+    address: str,
+    candidates: Sequence[Candidate],
+    module_file: Path | None,
+    progress: Callable[[str], None],
+) -> Session:
+    """Connect, find the kernel and its symbols. The module is looked up by ``Session.module``."""
+    global _current
+    if not candidates:
+        raise NotReadyError("the guest's vmlinux is not known", "give it by -vmlinux FILE")
+    files = [(elf.ElfFile(candidate.vmlinux), candidate) for candidate in candidates]
+    forget()
+    stub, fresh = connect.connect(address)
+    memory = Memory()
+    try:
+        require_stopped()
+        running, chosen = _first_that_fits(stub, memory, files)
+        if not symbols.has_index(running.build_id):
+            progress(f"Reading the debug info of {running.path.name}; its index is kept.")
+        symbols.load_kernel(running.path, running.offset, running.address("linux_banner"))
+    except BaseException:
+        if fresh:
+            connect.leave()
+        raise
+    watch_events(memory)
+    _current = Session(stub, memory, running, module_file or chosen.module)
+    return _current
+
+
+def _first_that_fits(
+    stub: Stub, memory: Memory, files: Sequence[tuple[elf.ElfFile, Candidate]]
+) -> tuple[Kernel, Candidate]:
+    for vmlinux, candidate in files:
+        try:
+            return kernel.locate(stub, memory, vmlinux), candidate
+        except NotReadyError:
+            if len(files) == 1:
+                raise
+    tried = ", ".join(str(candidate.vmlinux) for _vmlinux, candidate in files)
+    raise NotReadyError(
+        f"none of the vmlinux files known is the running kernel's ({tried})",
+        "give it by -vmlinux FILE",
+    )
+
+
+@contextlib.contextmanager
+def viewed() -> Iterator[Session]:
+    """Give a command the current session with kernel memory readable."""
+    session = current()
+    with session.view():
+        yield session

@@ -25,7 +25,7 @@ enum kpy_kind {
 	KPY_DEBUG, /* called by a debugger in the frozen guest */
 };
 
-/* What setjmp saves: the order is known to setjmp.S and entry_asm.h. */
+/* What setjmp saves: the order is known to setjmp.S and entry_asm.inc. */
 struct kpy_regs {
 	unsigned long ip, sp, bx, bp, r12, r13, r14, r15;
 };
@@ -41,7 +41,8 @@ struct kpy_entry {
 	struct kpy_entry *next, **pprev; /* list of all entries, under the GIL */
 	mp_state_thread_t *ts; /* state in use: own_ts, or one that upstream keeps in its frame */
 	unsigned long flags; /* EFLAGS as they were when the GIL was last taken */
-	unsigned long stack_lo, stack_hi; /* [lo, hi): what Python may use of the stack it runs on */
+	/* [lo, hi): what Python may use of the stack it runs on */
+	unsigned long stack_lo, stack_hi;
 	struct task_struct *task;
 	enum kpy_kind kind;
 	unsigned int epoch; /* the interpreter's life (between soft resets) it belongs to */

@@ -6,7 +6,7 @@
  * have reused some.
  */
 #include <linux/linkage.h>
-#include "entry_asm.h"
+#include "entry_asm.inc"
 
 	.text
 

@@ -18,6 +18,9 @@ extern void *kpy_heap;
 int kpy_kallsyms_init(void);
 extern unsigned long (*kpy_kallsyms_lookup)(const char *name);
 
+/* kmod/ffi/memory.c */
+int kpy_memory_init(void);
+
 /* kmod/repl/tcp.c */
 int kpy_tcp_start(const char *server_addr);
 void kpy_tcp_stop(void);

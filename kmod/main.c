@@ -63,6 +63,8 @@ static int __init kpy_init(void)
 	int err;
 
 	err = kpy_kallsyms_init();
+	if (!err)
+		err = kpy_memory_init();
 	if (err)
 		return err;
 	err = alloc_heap();

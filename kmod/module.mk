@@ -14,7 +14,7 @@ all: $(KPY_BUILD)/kpy.ko
 
 genhdr: FORCE
 	@mkdir -p $(stage)
-	+@$(MAKE) --no-print-directory -s -C $(KPY)/micropython -f port.mk BUILD=$(stage) V=0 \
+	+@$(MAKE) --no-print-directory -s -C $(KPY)/micropython -f port.mk BUILD=$(stage) V=0 CC=gcc-12 \
 		UPSTREAM=$(KPY_UPSTREAM) KPY=$(KPY) PORT_SRC="$(port-src)" all
 
 farm: genhdr FORCE

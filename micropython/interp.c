@@ -8,22 +8,22 @@
 #include "kpy.h"
 #include "entry.h"
 
-const char kpy_help_text[] =
-	"Welcome to kpy: MicroPython inside the Linux kernel.\n"
-	"\n"
-	"A global name that Python does not know is a kernel symbol:\n"
-	"  printk(\"hello %d\\n\", 1)   calls the function\n"
-	"  p64(jiffies_64)           reads 8 bytes of memory (p8, p16, p32; p64(addr, value) writes)\n"
-	"  symbol(\"name.with.dots\")  looks a name up\n"
-	"\n"
-	"Control commands:\n"
-	"  CTRL-A  raw REPL mode\n"
-	"  CTRL-B  normal REPL mode\n"
-	"  CTRL-C  interrupt a running program\n"
-	"  CTRL-D  end the session\n"
-	"  CTRL-E  paste mode\n"
-	"\n"
-	"help('modules') lists modules, help(obj) tells about obj.\n";
+const char kpy_help_text[] = "Welcome to kpy: MicroPython inside the Linux kernel.\n"
+			     "\n"
+			     "A global name that Python does not know is a kernel symbol:\n"
+			     "  printk(\"hello %d\\n\", 1)   calls the function\n"
+			     "  p64(jiffies_64)           reads 8 bytes of memory (p8, p16, p32; "
+			     "p64(addr, value) writes)\n"
+			     "  symbol(\"name.with.dots\")  looks a name up\n"
+			     "\n"
+			     "Control commands:\n"
+			     "  CTRL-A  raw REPL mode\n"
+			     "  CTRL-B  normal REPL mode\n"
+			     "  CTRL-C  interrupt a running program\n"
+			     "  CTRL-D  end the session\n"
+			     "  CTRL-E  paste mode\n"
+			     "\n"
+			     "help('modules') lists modules, help(obj) tells about obj.\n";
 
 #ifndef NO_QSTR
 #include "ffi/ffi.h"

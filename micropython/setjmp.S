@@ -6,7 +6,7 @@
  */
 #include <linux/linkage.h>
 #include <linux/objtool.h>
-#include "entry_asm.h"
+#include "entry_asm.inc"
 
 	.text
 

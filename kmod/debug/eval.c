@@ -74,8 +74,8 @@ static void refuse(const char *why)
 static void evaluate(struct kpy_mailbox *mb)
 {
 	bool expression = mb->kind == KPY_EVAL_EXPRESSION;
-	mp_lexer_t *lex = mp_lexer_new_from_str_len(MP_QSTR__lt_stdin_gt_, mb->source,
-						    mb->source_len, 0);
+	mp_lexer_t *lex =
+		mp_lexer_new_from_str_len(MP_QSTR__lt_stdin_gt_, mb->source, mb->source_len, 0);
 	qstr name = lex->source_name;
 	mp_parse_tree_t tree =
 		mp_parse(lex, expression ? MP_PARSE_EVAL_INPUT : MP_PARSE_FILE_INPUT);

@@ -48,8 +48,8 @@ mp_obj_t kpy_call(mp_obj_t name, unsigned long target, size_t n, const mp_obj_t 
 	for (size_t i = 0; i < n; i++) {
 		if (!kpy_to_word(args[i], &words[i]))
 			mp_raise_msg_varg(&mp_type_TypeError,
-					  MP_ERROR_TEXT("argument %d: cannot pass '%s'"), (int)i + 1,
-					  mp_obj_get_type_str(args[i]));
+					  MP_ERROR_TEXT("argument %d: cannot pass '%s'"),
+					  (int)i + 1, mp_obj_get_type_str(args[i]));
 	}
 	e->call.target = target;
 	memcpy(e->call.args, words, sizeof(e->call.args));

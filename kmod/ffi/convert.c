@@ -18,8 +18,7 @@ unsigned long kpy_int_to_word(mp_obj_t o)
 		return MP_OBJ_SMALL_INT_VALUE(o);
 	/* Negative numbers down to -2^63 and positive ones up to 2^64-1 have one 64-bit pattern each. */
 	if (!mp_obj_int_to_bytes_impl(o, false, sizeof(buf), buf))
-		mp_raise_msg(&mp_type_OverflowError,
-			     MP_ERROR_TEXT("int does not fit in 64 bits"));
+		mp_raise_msg(&mp_type_OverflowError, MP_ERROR_TEXT("int does not fit in 64 bits"));
 	return *(unsigned long *)buf;
 }
 

@@ -40,6 +40,5 @@ mp_obj_t kpy_call(mp_obj_t name, unsigned long target, size_t n, const mp_obj_t 
 /* Fault-proof copies, 0 or -EFAULT; kernel addresses and those of the current task. Under the GIL. */
 int kpy_read_memory(void *dst, unsigned long src, size_t n);
 int kpy_write_memory(unsigned long dst, const void *src, size_t n);
-int kpy_memory_init(void);
 
 void kpy_raise_fault(unsigned long address);

@@ -32,6 +32,7 @@ int kpy_memory_init(void)
 	return -EOPNOTSUPP;
 }
 
+/* A kernel thread has no user memory, though another task's may happen to be mapped. */
 static bool is_user(unsigned long address, size_t n)
 {
 	return address < TASK_SIZE_MAX && n <= TASK_SIZE_MAX - address;
@@ -40,7 +41,7 @@ static bool is_user(unsigned long address, size_t n)
 int kpy_read_memory(void *dst, unsigned long src, size_t n)
 {
 	if (is_user(src, n))
-		return read_user(dst, (const void __user *)src, n) ? -EFAULT : 0;
+		return !current->mm || read_user(dst, (const void __user *)src, n) ? -EFAULT : 0;
 	return copy_from_kernel_nofault(dst, (const void *)src, n) ? -EFAULT : 0;
 }
 
@@ -49,7 +50,7 @@ int kpy_write_memory(unsigned long dst, const void *src, size_t n)
 	char probe;
 
 	if (is_user(dst, n))
-		return write_user((void __user *)dst, src, n) ? -EFAULT : 0;
+		return !current->mm || write_user((void __user *)dst, src, n) ? -EFAULT : 0;
 	/* Reading first refuses what copy_to_kernel_nofault() would oops on: addresses between the halves. */
 	if (copy_from_kernel_nofault(&probe, (void *)dst, 1))
 		return -EFAULT;
@@ -57,12 +58,14 @@ int kpy_write_memory(unsigned long dst, const void *src, size_t n)
 }
 #endif
 
+/* OSError(EFAULT, "bad address 0x..."). */
 void kpy_raise_fault(unsigned long address)
 {
-	char text[24];
+	char text[32];
+	int n = snprintf(text, sizeof(text), "bad address 0x%lx", address);
+	mp_obj_t args[] = { MP_OBJ_NEW_SMALL_INT(MP_EFAULT), mp_obj_new_str(text, n) };
 
-	snprintf(text, sizeof(text), "0x%lx", address);
-	mp_raise_OSError_with_filename(MP_EFAULT, text);
+	nlr_raise(mp_obj_new_exception_args(&mp_type_OSError, MP_ARRAY_SIZE(args), args));
 }
 
 #ifdef NO_QSTR

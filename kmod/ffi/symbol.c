@@ -45,8 +45,8 @@ static mp_obj_t symbol(mp_obj_t name)
 	unsigned long address = kpy_resolve(text);
 
 	if (!address)
-		mp_raise_msg_varg(&mp_type_NameError,
-				  MP_ERROR_TEXT("kernel symbol '%s' not found"), text);
+		mp_raise_msg_varg(&mp_type_NameError, MP_ERROR_TEXT("kernel symbol '%s' not found"),
+				  text);
 	return new_symbol(name, address);
 }
 MP_DEFINE_CONST_FUN_OBJ_1(kpy_symbol_obj, symbol);
@@ -118,9 +118,9 @@ static void symbol_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest)
 		dest[0] = mp_obj_new_int_from_uint(self->value);
 }
 
-MP_DEFINE_CONST_OBJ_TYPE(kpy_type_symbol, MP_QSTR_Symbol, MP_TYPE_FLAG_NONE, make_new,
-			 symbol_make_new, print, symbol_print, call, symbol_call, unary_op,
-			 symbol_unary_op, binary_op, symbol_binary_op, attr, symbol_attr);
+MP_DEFINE_CONST_OBJ_TYPE(kpy_type_symbol, MP_QSTR_Symbol, MP_TYPE_FLAG_EQ_CHECKS_OTHER_TYPE,
+			 make_new, symbol_make_new, print, symbol_print, call, symbol_call,
+			 unary_op, symbol_unary_op, binary_op, symbol_binary_op, attr, symbol_attr);
 
 /* Global names that Python does not know are looked up in the kernel. */
 
@@ -164,12 +164,12 @@ mp_obj_t mp_load_global(qstr name)
 	    !mp_map_lookup((mp_map_t *)&mp_module_builtins_globals.map, key, MP_MAP_LOOKUP)) {
 		mp_obj_t value;
 
-		#if MICROPY_CAN_OVERRIDE_BUILTINS
+#if MICROPY_CAN_OVERRIDE_BUILTINS
 		mp_obj_dict_t *override = MP_STATE_VM(mp_module_builtins_override_dict);
 
 		if (override && mp_map_lookup(&override->map, key, MP_MAP_LOOKUP))
 			return mp_load_global_core(name);
-		#endif
+#endif
 		value = load_symbol(name);
 		if (value)
 			return value;

@@ -262,7 +262,7 @@ void kpy_sessions_stop(void)
 
 	mutex_lock(&sessions_lock);
 	stopping = true;
-	list_for_each_entry(s, &sessions, list) {
+	list_for_each_entry (s, &sessions, list) {
 		end_input(s);
 		interrupt(s, true);
 		s->transport->shutdown(s);
@@ -276,7 +276,7 @@ void kpy_sessions_stop(void)
 			continue;
 		}
 		mutex_lock(&sessions_lock);
-		list_for_each_entry(s, &sessions, list)
+		list_for_each_entry (s, &sessions, list)
 			pr_warn("waiting for session %u in %ps\n", s->id,
 				(void *)s->entry.call.target);
 		mutex_unlock(&sessions_lock);
@@ -306,7 +306,7 @@ int kpy_session_getc(struct kpy_session *s)
 
 void kpy_session_wait_room(struct kpy_session *s)
 {
-	if (wait_event_interruptible(s->wait, kpy_ring_room(&s->out) > RING_SIZE / 2 ||
-						     READ_ONCE(s->eof)))
+	if (wait_event_interruptible(s->wait,
+				     kpy_ring_room(&s->out) > RING_SIZE / 2 || READ_ONCE(s->eof)))
 		flush_signals(current);
 }

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shlex
 import sys
 import time
 from pathlib import Path
 
-from guest import lifecycle, registry
+from guest import lifecycle, registry, terminal
 from guest.agent import Agent
 from guest.paths import dump_json
 from guest.qemu import Options
@@ -60,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     what = sub.add_mutually_exclusive_group(required=True)
     what.add_argument("-c", dest="code", metavar="CODE")
     what.add_argument("file", nargs="?", metavar="FILE", help="'-' for stdin")
+    sub = add("repl", "talk to Python in the guest's kernel; starts the guest when it does not run")
     sub = add("push", "copy a file into the guest")
     sub.add_argument("file", type=Path, metavar="FILE")
     sub.add_argument("target", metavar="DEST")
@@ -171,17 +171,13 @@ def _py(arguments: argparse.Namespace) -> int:
             code = Path(arguments.file).read_bytes()
         except OSError as error:
             raise UserError(f"cannot read {arguments.file}: {error.strerror}") from error
-    guest = registry.running(arguments.name)
-    where = guest.info.get("repl")
-    if not where:
-        raise UserError(f"guest '{guest.name}' was started with --no-module: no Python in it")
-    host, port = where.rsplit(":", 1)
+    host, port = _repl_address(registry.running(arguments.name))
 
     def show(part: bytes) -> None:
         sys.stdout.buffer.write(part)
         sys.stdout.buffer.flush()
 
-    with Repl(host, int(port)) as repl:
+    with Repl(host, port) as repl:
         try:
             _, complaint = repl.exec_bytes(code, arguments.timeout or None, show)
         except KeyboardInterrupt:
@@ -191,6 +187,23 @@ def _py(arguments: argparse.Namespace) -> int:
             return 130
     sys.stderr.buffer.write(complaint)
     return 1 if complaint else 0
+
+
+def _repl_address(guest: registry.Guest) -> tuple[str, int]:
+    where = guest.info.get("repl")
+    if not where:
+        raise UserError(f"guest '{guest.name}' was started with --no-module: no Python in it")
+    host, port = where.rsplit(":", 1)
+    return host, int(port)
+
+
+def _repl(arguments: argparse.Namespace) -> int:
+    name = arguments.name or registry.DEFAULT_NAME
+    known = registry.find(name)
+    if not known or not known.alive:
+        note(f"start guest '{name}'; it stays until 'python3 -m guest down'")
+        lifecycle.up(name, Options())
+    return terminal.talk(*_repl_address(registry.running(name)))
 
 
 def _push(arguments: argparse.Namespace) -> int:
@@ -222,10 +235,10 @@ def main() -> int:
         "list": _list,
         "sh": _sh,
         "py": _py,
+        "repl": _repl,
         "push": _push,
         "console": _console,
     }
-    os.umask(0o077)
     return commands[arguments.command](arguments)
 
 

@@ -98,14 +98,17 @@ def running(name: str | None = None) -> Guest:
 
 def died(name: str, folder: Path) -> str:
     """Say that a guest has died, with what it said last."""
-    text = tail(folder / "console.log")
+    text = tail(folder / "console.log", start="Kernel panic - not syncing")
     complaint = tail(folder / "qemu.err", 3)
     told = "".join(f"\n  | {line}" for line in (text + "\n" + complaint).splitlines() if line)
     return f"guest '{name}' has died; the end of its console:{told or ' (nothing)'}"
 
 
-def tail(path: Path, lines: int = 15) -> str:
-    """Return the last lines of a file that another process writes."""
+def tail(path: Path, lines: int = 15, start: str = "") -> str:
+    """Return the last lines of a file that another process writes.
+
+    A line with the text `start` is shown even when it came before them.
+    """
     try:
         with path.open("rb") as stream:
             stream.seek(0, 2)
@@ -115,7 +118,9 @@ def tail(path: Path, lines: int = 15) -> str:
         return ""
     text = data.decode("utf-8", "replace").replace("\r", "")
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc", "", text)
-    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
+    every = [line for line in text.splitlines() if line.strip()]
+    first = [line for line in every[:-lines] if start and start in line]
+    return "\n".join(first[:1] + every[-lines:])
 
 
 def age(guest: Guest) -> float:

@@ -20,9 +20,10 @@ NEEDED: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each register lies in the block."""
+    """Where each register lies in the block, and its number for packets about it alone."""
 
     places: Mapping[str, tuple[int, int]]
+    numbers: Mapping[str, int]
     size: int
 
 
@@ -33,17 +34,19 @@ def parse_layout(text: str) -> Layout:
     in the packet; the last two are missing for what the stub does not send.
     """
     places: dict[str, tuple[int, int]] = {}
+    numbers: dict[str, int] = {}
     for line in text.splitlines():
         words = line.split()
         if len(words) < 8 or not all(words[i].isdigit() for i in (1, 4, -2, -1)):
             continue
         places[words[0]] = (int(words[-1]), int(words[4]))
+        numbers[words[0]] = int(words[-2])
     for name, size in NEEDED.items():
         if places.get(name, (0, 0))[1] != size:
             raise NotReadyError(
                 f"the stub's registers lack {name}", "attach to QEMU's gdbstub of an x86-64 guest"
             )
-    return Layout(places, max(offset + size for offset, size in places.values()))
+    return Layout(places, numbers, max(offset + size for offset, size in places.values()))
 
 
 class Registers:

@@ -21,6 +21,10 @@ _CR0_PE = 1
 PTI_USER_BITS = 0x1800
 
 
+#: Code segments of 64-bit code; with any other the stub hides and drops upper halves.
+WIDE_CS = (KERNEL_CS, USER64_CS)
+
+
 class Mode(enum.Enum):
     """What kind of code was interrupted by the stop."""
 

@@ -90,7 +90,7 @@ class Caller:
                     context = self._enter(cpu, saved)
                     result = self._guarded(cpu, call, context)
                 finally:
-                    stub.set_registers(saved)
+                    stub.set_registers(saved, cpu.mode is Mode.USER32)
                     wrong = stub.registers().differing(own)
         finally:
             self._session.memory.forget()
@@ -101,13 +101,14 @@ class Caller:
     def _enter(self, cpu: Vcpu, saved: Registers) -> Registers:
         """Put a vCPU into kernel context; completes ``saved`` where the stub had hidden parts."""
         stub = self._stub
-        context = vcpu.kernel_context(cpu)
-        stub.set_registers(context)
         if cpu.mode is Mode.USER32:
-            # In 32-bit code the stub shows and takes half of the registers. Now it takes all.
+            # In 32-bit code the stub shows half of the general registers, in 64-bit code all.
+            stub.widen()
             whole = stub.registers()
             for name in _GENERAL:
-                saved[name] = context[name] = whole[name]
+                saved[name] = whole[name]
+        context = vcpu.kernel_context(cpu)
+        stub.set_registers(context)
         if not self._sees_kernel():
             if not context["cr3"] & PTI_USER_BITS:
                 raise NotReadyError(f"CPU {cpu.cpu} cannot see the kernel's memory")

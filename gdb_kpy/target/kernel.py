@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from gdb_kpy.core import elf, idt
 from gdb_kpy.core.errors import AbsentError, FaultError, KpyError, NotReadyError
 from gdb_kpy.core.memory import MASK64, cstring, readable
-from gdb_kpy.core.vcpu import PTI_USER_BITS
+from gdb_kpy.core.vcpu import PTI_USER_BITS, WIDE_CS
 from gdb_kpy.target.memory import Memory
 from gdb_kpy.target.stub import Stub, forget_registers, no_interrupts
 
@@ -71,15 +71,16 @@ def kernel_view(stub: Stub, memory: Memory, probe: int) -> Iterator[None]:
         yield
         return
     lent = own.copy()
+    narrow = own["cs"] not in WIDE_CS
     lent["cr3"] = own["cr3"] & ~PTI_USER_BITS
     with no_interrupts(), stub.raw():
-        stub.set_registers(lent)
+        stub.set_registers(lent, narrow)
     memory.forget()
     try:
         yield
     finally:
         with no_interrupts(), stub.raw():
-            stub.set_registers(own)
+            stub.set_registers(own, narrow)
         memory.forget()
         forget_registers()
 

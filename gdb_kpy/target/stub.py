@@ -16,6 +16,7 @@ import gdb
 
 from gdb_kpy.core.errors import FaultError, KpyError, NotReadyError
 from gdb_kpy.core.registers import Layout, Registers, parse_layout
+from gdb_kpy.core.vcpu import KERNEL_CS, KERNEL_SS
 
 _CHUNK = 1024  # bytes per packet that every QEMU takes (its packets have 4096 characters)
 
@@ -110,9 +111,33 @@ class Stub:
             raise KpyError(f"the stub cannot read registers ({answer!r})") from None
         return Registers(self.layout, raw)
 
-    def set_registers(self, registers: Registers) -> None:
-        """Write all of the selected vCPU's registers."""
-        self._must("G" + registers.raw.hex(), "write registers")
+    def set_registers(self, registers: Registers, narrow: bool = False) -> None:
+        """Write all of the selected vCPU's registers.
+
+        ``narrow``: the vCPU runs 32-bit code now, or will with these registers. While it does,
+        QEMU takes only half of many registers, so cs is written on its own, first and last.
+        """
+        if not narrow:
+            self._must("G" + registers.raw.hex(), "write registers")
+            return
+        wide = registers.copy()
+        wide["cs"], wide["ss"] = KERNEL_CS, KERNEL_SS
+        self.widen()
+        self._must("G" + wide.raw.hex(), "write registers")
+        self.set_register("ss", registers)
+        self.set_register("cs", registers)
+
+    def widen(self) -> None:
+        """Put the selected vCPU's cs to 64-bit code, so that registers are whole."""
+        wide = Registers(self.layout, bytes(self.layout.size))
+        wide["cs"] = KERNEL_CS
+        self.set_register("cs", wide)
+
+    def set_register(self, name: str, registers: Registers) -> None:
+        """Write one of the selected vCPU's registers."""
+        offset, size = self.layout.places[name]
+        data = registers.raw[offset : offset + size].hex()
+        self._must(f"P{self.layout.numbers[name]:x}={data}", f"write {name}")
 
     def read(self, address: int, size: int) -> bytes:
         """Read memory as the selected vCPU sees it."""

@@ -19,10 +19,11 @@ _VALUED = ("-vmlinux", "-module")
 class Attach(KpyCommand):
     """Attach to a guest: connect, find and verify its kernel, load symbols, find kpy.ko.
 
-    Usage: kpy attach [SOCKET | HOST:PORT] [-vmlinux FILE] [-module FILE]
+    Usage: kpy attach [NAME | SOCKET | HOST:PORT] [-vmlinux FILE] [-module FILE]
 
-    Without an address: the guest started by `python3 -m guest up`. The kernel's place (KASLR) is
-    found by itself, and the vmlinux is compared with the running kernel by build-id.
+    Without an address: the guest started by `python3 -m guest up`; NAME is that of another one.
+    The kernel's place (KASLR) is found by itself, and the vmlinux is compared with the running
+    kernel by build-id.
       -vmlinux FILE  the kernel with debug info; needed when the guest is not one of ours
       -module FILE   kpy.ko with debug info, for its C symbols
     Attach again after loading or reloading the module, or to switch guests.
@@ -37,8 +38,9 @@ class Attach(KpyCommand):
     options = _VALUED
 
     def complete_word(self, before: Sequence[str], last: str) -> Sequence[str] | int:
-        """Complete file names."""
-        return COMPLETE_FILENAME
+        """Complete names of guests and files."""
+        names = [g.name for g in registry.guests() if g.alive and g.name.startswith(last)]
+        return names if names and not (before and before[-1] in _VALUED) else COMPLETE_FILENAME
 
     def run(self, argument: str) -> None:
         """Attach and say to what."""
@@ -65,12 +67,24 @@ def _path(word: str) -> Path:
 def _where(address: str | None) -> tuple[str, list[Candidate]]:
     """Return the address to connect to and the kernels that may run there."""
     if address is None:
-        info = registry.running().info
+        info = _only_guest().info
         return str(info["gdb_socket"]), [_candidate(info)]
     for guest in registry.guests():
-        if _same(str(guest.info.get("gdb_socket")), address):
+        socket = str(guest.info.get("gdb_socket"))
+        if guest.name == address and guest.alive:
+            return socket, [_candidate(guest.info)]
+        if _same(socket, address):
             return address, [_candidate(guest.info)]
     return address, _built()
+
+
+def _only_guest() -> registry.Guest:
+    """Return the running guest that needs no name: the default one, or the only one."""
+    alive = [guest for guest in registry.guests() if guest.alive]
+    if len(alive) > 1 and all(guest.name != registry.DEFAULT_NAME for guest in alive):
+        names = ", ".join(guest.name for guest in alive)
+        raise NotReadyError(f"several guests run ({names})", "`kpy attach NAME`")
+    return registry.running()
 
 
 def _candidate(info: dict[str, object]) -> Candidate:

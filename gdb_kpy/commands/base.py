@@ -140,7 +140,7 @@ def show_json(report: object) -> None:
 
 def paint(text: str, role: str) -> str:
     """Colour text if the user wants colours."""
-    if "NO_COLOR" in os.environ or not gdb.parameter("style enabled"):
+    if "NO_COLOR" in os.environ or not gdb.parameter("style enabled") or not os.isatty(1):
         return text
     return f"\033[{_COLOURS[role]}m{text}\033[m"
 

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 from gdb_kpy.commands import parameters
 from gdb_kpy.commands.base import Failed, KpyCommand, paint, show, tell
 from gdb_kpy.core.errors import KpyError, NotReadyError
 from gdb_kpy.core.mailbox import Kind, Reply, Status, Text
 from gdb_kpy.target import session as sessions
 from gdb_kpy.target.evaluate import Evaluator
+
+_SHOWN_REPEATS = 3
 
 
 class Eval(KpyCommand):
@@ -57,8 +61,19 @@ def _show_reply(reply: Reply) -> None:
     else:
         body, _, last = text.rstrip("\n").rpartition("\n")
         if body:
-            tell(body)
+            tell("\n".join(_fold(body.splitlines())))
         raise Failed(last)
+
+
+def _fold(lines: list[str]) -> list[str]:
+    """Fold the repeated lines of a deep recursion's traceback."""
+    folded: list[str] = []
+    for line, same in itertools.groupby(lines):
+        count = len(list(same))
+        folded += [line] * min(count, _SHOWN_REPEATS)
+        if count > _SHOWN_REPEATS:
+            folded.append(f"  [the line above {count - _SHOWN_REPEATS} more times]")
+    return folded
 
 
 def _whole(text: Text) -> str:

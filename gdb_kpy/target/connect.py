@@ -13,7 +13,7 @@ import gdb
 from gdb_kpy.core.errors import NotReadyError
 from gdb_kpy.target.stub import Stub
 
-_START = "start a guest (`python3 -m guest up`) or give its socket"
+_START = "start a guest (`python3 -m guest up`), or give its name or socket"
 _HOST_PORT = re.compile(r"^(tcp:)?\[?[\w.:-]*\]?:\d+$")
 
 
@@ -71,7 +71,9 @@ def _check_socket(address: str) -> None:
     try:
         mode = Path(address).stat().st_mode
     except OSError as error:
-        raise NotReadyError(f"no socket {address} ({error.strerror})", _START) from None
+        raise NotReadyError(
+            f"no running guest or socket {address} ({error.strerror})", _START
+        ) from None
     if not stat.S_ISSOCK(mode):
         raise NotReadyError(f"{address} is not a socket", _START)
 
@@ -88,9 +90,6 @@ def _explain(address: str, error: str) -> NotReadyError:
 
 
 def _execute(command: str) -> None:
-    before = gdb.parameter("tcp auto-retry")
-    gdb.execute("set tcp auto-retry off")
-    try:
-        gdb.execute(command, to_string=True)
-    finally:
-        gdb.execute(f"set tcp auto-retry {'on' if before else 'off'}")
+    # Without retries a port where nobody listens is told at once; the stop is not news.
+    quiet = "with tcp auto-retry off -- with suppress-cli-notifications on -- "
+    gdb.execute(quiet + command, to_string=True)

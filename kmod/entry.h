@@ -55,6 +55,7 @@ struct kpy_entry {
 	bool abort; /* leave Python at the next safe point, whatever the code catches */
 	nlr_buf_t *base; /* where abort goes to */
 	void *root; /* one more GC root */
+	void *readline; /* state of the line editor: of sessions */
 	mp_state_thread_t own_ts;
 };
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Upstream's line editor keeps its state in one static struct called rl. Sessions need
- * one each: here the name becomes a pointer, set before a session's input is processed.
+ * one each, and another session may run whenever the GIL is given up within: here every
+ * use of the name asks for the state of the entry that runs.
  */
 #include <stdio.h>
 #include <stdint.h>
@@ -14,15 +15,17 @@
 #ifdef NO_QSTR
 #include "shared/readline/readline.c"
 #else
-#define rl (*kpy_readline)
+#include "entry.h"
+
+/* "static readline_t rl;" becomes the declaration of a function. */
+#define rl (*line_editor())
 #include "shared/readline/readline.c"
 #undef rl
 
-const size_t kpy_readline_size = sizeof(*kpy_readline);
+const size_t kpy_readline_size = sizeof(readline_t);
 
-void kpy_readline_select(void *state);
-void kpy_readline_select(void *state)
+static readline_t *line_editor()
 {
-	kpy_readline = state;
+	return kpy_current->readline;
 }
 #endif

@@ -28,9 +28,8 @@ static int run_once(struct kpy_session *s)
 {
 	int result;
 
-	/* No other session runs between these lines and upstream's use of the two globals. */
+	/* Upstream sets this global just before it returns: no other session comes between. */
 	pyexec_mode_kind = s->mode;
-	kpy_readline_select(s->readline);
 	result = s->mode == PYEXEC_MODE_RAW_REPL ? pyexec_raw_repl() : pyexec_friendly_repl();
 	s->mode = pyexec_mode_kind;
 	return result;

@@ -204,6 +204,7 @@ static int start_threads(struct kpy_session *s)
 	/* The reader may send signals to the runner: it must see an initialised entry. */
 	kpy_entry_init(&s->entry, KPY_SESSION, s);
 	s->entry.task = s->runner;
+	s->entry.readline = s->readline;
 	wake_up_process(s->writer);
 	wake_up_process(s->runner);
 	wake_up_process(s->reader);
@@ -297,7 +298,6 @@ int kpy_session_getc(struct kpy_session *s)
 			flush_signals(current);
 		kpy_gil_acquire(e);
 	}
-	kpy_readline_select(s->readline);
 	kpy_ring_peek(&s->in, &c);
 	value = (unsigned char)*c;
 	kpy_ring_skip(&s->in, 1);

@@ -35,8 +35,7 @@ struct kpy_session {
 	bool eof; /* the peer is gone, or we are being closed */
 	int interrupt_char; /* this input byte raises KeyboardInterrupt; -1: none */
 	int mode; /* pyexec_mode_kind_t */
-	void *readline; /* state of upstream's line editor */
-	void *pystack;
+	void *pystack, *readline;
 	struct kpy_entry entry;
 };
 
@@ -59,5 +58,4 @@ void kpy_output_write(const char *s, size_t n);
 /* micropython/repl.c: runs the REPL until the session ends. Under the GIL. */
 void kpy_repl_run(struct kpy_session *s);
 extern const size_t kpy_readline_size;
-void kpy_readline_select(void *state);
 #endif

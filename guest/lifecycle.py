@@ -144,15 +144,20 @@ def _wait_pid(process: subprocess.Popen[bytes], folder: Path, repl_port: int) ->
         with contextlib.suppress(OSError, ValueError):
             return int((folder / "pid").read_text())
         if process.poll() is not None:
-            said = registry.tail(folder / "qemu.err", 3)
-            if "Could not set up host forwarding rule" in said:
-                raise _PortTaken(
-                    f"port {repl_port} is in use: choose another with --repl-port, or none"
-                )
-            text = re.sub(r"^qemu-system-x86_64: ", "", said.replace("\n", " / "))
-            raise DiedError(f"QEMU did not start: {text or f'exit {process.returncode}'}")
+            raise _death(process, folder, repl_port)
         time.sleep(0.01)
     raise DiedError("QEMU did not start within 20 s")
+
+
+def _death(process: subprocess.Popen[bytes], folder: Path, repl_port: int) -> UserError:
+    """Say why QEMU ended: it refused its command line, or the guest died."""
+    said = registry.tail(folder / "qemu.err", 3)
+    if "Could not set up host forwarding rule" in said:
+        return _PortTaken(f"port {repl_port} is in use: choose another with --repl-port, or none")
+    if registry.tail(folder / "console.log"):
+        return DiedError(registry.died(folder.name, folder))
+    text = re.sub(r"^qemu-system-x86_64: ", "", said.replace("\n", " / "))
+    return DiedError(f"QEMU did not start: {text or f'exit {process.returncode}'}")
 
 
 def _wait_ready(
@@ -175,7 +180,7 @@ def _wait_ready(
             if "kpy-guest: ready" in text and _answers(agent, info):
                 return
             if process.poll() is not None:
-                raise DiedError(registry.died(name, folder))
+                raise _death(process, folder, int(str(info["repl"] or ":0").split(":")[1]))
             took = time.monotonic() - started
             if took > BOOT_SECONDS:
                 raise DiedError(

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What tests share: one booted guest with the module in it, and GDB processes on it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from guest import lifecycle, registry  # noqa: E402
+from guest.agent import Agent  # noqa: E402
+from guest.monitor import monitor  # noqa: E402
+from guest.qemu import Options  # noqa: E402
+from guest.repl import Repl  # noqa: E402
+
+# A guest of the tests ends by itself when the test run was killed.
+GUEST_SECONDS = 3600
+TROUBLE = re.compile(
+    r"WARNING:|BUG:|Oops|Call Trace|lockup|general protection|stalls? on|hung_task|blocked for more"
+)
+
+
+class LiveGuest:
+    """The shared guest."""
+
+    def __init__(self, info: dict[str, Any]) -> None:
+        self.info = info
+        self.name = str(info["name"])
+        # Patterns of dmesg lines that a test has provoked on purpose.
+        self.expected: list[str] = []
+
+    def sh(self, command: str, timeout: float = 60) -> tuple[int, str]:
+        """Run a shell command in the guest; return (exit status, output)."""
+        status, output = Agent.of(registry.running(self.name)).run(command, timeout)
+        return status, output.decode("utf-8", "replace")
+
+    def repl(self) -> Repl:
+        """Return a new session of the REPL."""
+        host, port = str(self.info["repl"]).rsplit(":", 1)
+        return Repl(host, int(port))
+
+    def py(self, code: str, timeout: float = 60) -> tuple[str, str]:
+        """Run Python in the guest's kernel; return (output, exception text)."""
+        with self.repl() as repl:
+            return repl.exec(code, timeout)
+
+    def monitor(self, command: str) -> str:
+        """Give QEMU's monitor a command; works while the guest is stopped."""
+        return monitor(self.info["monitor_socket"], command)
+
+    def trouble(self) -> list[str]:
+        """Return what the kernel complained about, short of what was expected."""
+        _, log = self.sh("dmesg")
+        return [
+            line
+            for line in log.splitlines()
+            if TROUBLE.search(line) and not any(re.search(text, line) for text in self.expected)
+        ]
+
+
+@pytest.fixture(scope="session")
+def guest() -> Iterator[LiveGuest]:
+    """Boot the guest that all tests share; at the end the kernel must not have complained."""
+    name = f"test-{os.getpid()}"
+    live = LiveGuest(lifecycle.up(name, Options(smp=2, timeout=GUEST_SECONDS)))
+    try:
+        yield live
+        trouble = live.trouble()
+        assert not trouble, "the kernel complained:\n" + "\n".join(trouble)
+    finally:
+        lifecycle.down(name)
+
+
+GdbRunner = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def run_gdb(
+    *commands: str, timeout: float = 60, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run one GDB process with kpy in it and these commands."""
+    words = ["gdb", "-nx", "-q", "-batch", "-x", str(ROOT / "gdbinit.py")]
+    for command in commands:
+        words += ["-ex", command]
+    return subprocess.run(
+        words,
+        cwd=ROOT,
+        env={**os.environ, "TERM": "dumb", **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+    )
+
+
+@pytest.fixture
+def gdb(guest: LiveGuest) -> Iterator[GdbRunner]:
+    """Return a function that runs one GDB process, attached to the shared guest."""
+
+    def run(*commands: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        attach = f"kpy attach {guest.info['gdb_socket']}"
+        return run_gdb(attach, *commands, timeout=timeout)
+
+    yield run
+    # A GDB that was killed leaves the guest stopped; the next test must not suffer.
+    with contextlib.suppress(Exception):
+        if "paused" in guest.monitor("info status"):
+            guest.monitor("cont")

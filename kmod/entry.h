@@ -38,7 +38,8 @@ struct kpy_call {
 
 struct kpy_entry {
 	struct kpy_regs parked; /* first: gil_asm.S stores here */
-	struct kpy_entry *next, **pprev; /* list of all entries, under the GIL */
+	struct kpy_entry *next,
+		**pprev; /* list of all entries, under the GIL; pprev NULL: not in it */
 	mp_state_thread_t *ts; /* state in use: own_ts, or one that upstream keeps in its frame */
 	unsigned long flags; /* EFLAGS as they were when the GIL was last taken */
 	/* [lo, hi): what Python may use of the stack it runs on */

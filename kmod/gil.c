@@ -122,6 +122,7 @@ static void entry_unlink(struct kpy_entry *e)
 	*e->pprev = e->next;
 	if (e->next)
 		e->next->pprev = e->pprev;
+	e->pprev = NULL;
 }
 
 void kpy_gil_acquire(struct kpy_entry *e)

@@ -148,3 +148,11 @@ void kpy_debug_eval(void)
 		run(mb);
 	mb->state = KPY_MAILBOX_DONE;
 }
+
+void kpy_debug_abort(void)
+{
+	if (entry.pprev)
+		kpy_gil_leave(&entry);
+	if (kpy_mailbox)
+		kpy_mailbox->state = KPY_MAILBOX_IDLE;
+}

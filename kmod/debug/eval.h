@@ -40,6 +40,11 @@ int kpy_debug_init(void);
 void kpy_debug_exit(void);
 
 void kpy_debug_eval(void);
+/*
+ * For a debugger that took the CPU out of kpy_debug_eval() before it returned, because it
+ * faulted or ran on in C: gives the GIL back. Does nothing when there is nothing to do.
+ */
+void kpy_debug_abort(void);
 /* Where a debugger's call of kpy_debug_eval() returns to; a breakpoint is there. */
 void kpy_debug_return(void);
 /* Output of the code that kpy_debug_eval() runs. */

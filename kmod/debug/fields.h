@@ -3,6 +3,7 @@
 
 	/* Evaluation in the frozen guest. */
 	ADDRESS("eval", kpy_debug_eval),
+	ADDRESS("eval_abort", kpy_debug_abort),
 	ADDRESS("eval_return", kpy_debug_return),
 	ADDRESS("eval_stack_top", kpy_debug_stack_top),
 	ADDRESS("mailbox", kpy_mailbox),

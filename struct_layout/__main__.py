@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command: python3 -m struct_layout plugin|build|show|list|check."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fnmatch
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from struct_layout.compare import compare, of_kind, split_kind, unknown_name
+from struct_layout.model import LayoutError
+from struct_layout.table import Table
+
+SYMBOL = "kpy_layout_table"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise LayoutError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def load_table(path: Path) -> Table:
+    """Read a table from its file, or from the kpy.ko that carries it."""
+    data = _read(path)
+    if data[:4] == b"\x7fELF":
+        from struct_layout.elf import elf_table
+
+        return Table(elf_table(path, SYMBOL))
+    return Table(data)
+
+
+def _plugin(options: argparse.Namespace) -> int:
+    from struct_layout.gcc import build_plugin
+
+    made = build_plugin(options.output, options.cc)
+    print(f"layout plugin: {options.output} {f'built for {options.cc}' if made else 'up to date'}")
+    return 0
+
+
+def _build(options: argparse.Namespace) -> int:
+    from struct_layout.build import build_table
+
+    start = time.monotonic()
+    outcome = build_table(options.kdir, options.plugin, options.output, options.headers, options.cc)
+    table = outcome.table
+    counts = table.counts()
+    what = f"built in {time.monotonic() - start:.1f} s" if outcome.made else "up to date"
+    print(
+        f"layout table: {options.output} {what}: {table.identity.release}, "
+        f"{counts['records']} structs and unions, {counts['members']} members, "
+        f"{counts['enums']} enums, {counts['typedefs']} typedefs, "
+        f"{counts['declarations']} functions and variables, {table.size} bytes"
+    )
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from struct_layout.show import as_data, render
+
+    table = load_table(options.table)
+    kind, name = split_kind(options.name)
+    found = of_kind(table.find(name), kind)
+    if not found:
+        raise LayoutError(unknown_name(options.name, table.type_names()))
+    if options.json:
+        print(json.dumps([as_data(type) for type in found], indent=1))
+        return 0
+    text = "\n\n".join(render(type) for type in found).expandtabs(8)
+    if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+        with contextlib.suppress(ImportError):
+            from pygments import highlight
+            from pygments.formatters import TerminalFormatter
+            from pygments.lexers import CLexer
+
+            text = highlight(text, CLexer(), TerminalFormatter()).rstrip("\n")
+    print(text)
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    table = load_table(options.table)
+    names = [name for name in table.type_names() if fnmatch.fnmatch(name, options.glob)]
+    if not names:
+        raise LayoutError(f"no type in the layout table matches '{options.glob}'")
+    if options.json:
+        print(json.dumps(names))
+    else:
+        print("\n".join(names))
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from struct_layout import open_dwarf
+    from struct_layout.progress import Progress
+
+    table = load_table(options.table)
+    progress = Progress(f"reading the types of {options.vmlinux}")
+    dwarf = open_dwarf(options.vmlinux, progress=progress)
+    progress.done()
+    result = compare(table, dwarf, options.names)
+    print(result.to_json() if options.json else result.render_text())
+    return 0 if result.ok else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m struct_layout", description="Layouts of kernel structs."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    plugin = commands.add_parser("plugin", help="build the GCC plugin")
+    plugin.add_argument("-o", "--output", type=Path, required=True, metavar="SO")
+    plugin.add_argument("--cc", default="gcc-12", help="the compiler it is for")
+    plugin.set_defaults(run=_plugin)
+
+    build = commands.add_parser("build", help="build a layout table from kernel headers")
+    build.add_argument("--kdir", type=Path, required=True, help="the kernel's build tree")
+    build.add_argument("--plugin", type=Path, required=True, metavar="SO")
+    build.add_argument("-o", "--output", type=Path, required=True, metavar="TABLE")
+    build.add_argument(
+        "--headers", nargs="+", default=[], metavar="HEADER", help="more of them: linux/x.h, ./x.h"
+    )
+    build.add_argument("--cc", help="the compiler (default: gcc of the kernel's major version)")
+    build.set_defaults(run=_build)
+
+    show = commands.add_parser("show", help="print a type with offsets, sizes and holes")
+    show.add_argument("name")
+    show.set_defaults(run=_show)
+
+    listing = commands.add_parser("list", help="list the types of a table")
+    listing.add_argument("glob", nargs="?", default="*")
+    listing.set_defaults(run=_list)
+
+    check = commands.add_parser("check", help="compare a table with the DWARF of a vmlinux")
+    check.add_argument("names", nargs="*", metavar="NAME", help="types or globs (default: all)")
+    check.add_argument("--vmlinux", type=Path, required=True)
+    check.set_defaults(run=_check)
+
+    for command in (show, listing, check):
+        command.add_argument("--table", type=Path, required=True, help="a table, or a kpy.ko")
+        command.add_argument("--json", action="store_true")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+        return status
+    except LayoutError as error:
+        print(f"struct_layout: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader has seen enough; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"struct_layout: {error.filename or ''}: {error.strerror}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("struct_layout: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

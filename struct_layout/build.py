@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Builds a layout table: the header set through Kbuild with the plugin, then the table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from struct_layout.gcc import Compiler, find_compiler
+from struct_layout.merge import merge
+from struct_layout.model import Contents, Identity, LayoutError
+from struct_layout.records import read_unit
+from struct_layout.table import LayoutTableError, Table
+from struct_layout.table_writer import write_table
+
+HEADERS = Path(__file__).parent / "headers"
+# Part of what decides about a table: change one of them, and it is made again.
+_SOURCES = ("build", "merge", "model", "records", "table", "table_writer")
+
+
+class Kernel(NamedTuple):
+    """What a kernel build tree says about itself."""
+
+    kdir: Path
+    release: str
+    compiler: str
+    major: int
+    config: str  # digest of its configuration
+
+
+class Unit(NamedTuple):
+    """A translation unit that shows headers to the plugin."""
+
+    name: str
+    text: str
+
+
+class Outcome(NamedTuple):
+    """What `build_table` did."""
+
+    table: Table
+    made: bool
+
+
+def read_kernel(kdir: Path) -> Kernel:
+    """Read release, compiler and configuration of a kernel build tree."""
+    try:
+        # Not include/config/kernel.release: Debian's says 6.1.192 for 6.1.0-56-cloud-amd64.
+        text = (kdir / "include/generated/utsrelease.h").read_text("utf-8")
+        config = (kdir / "include/config/auto.conf").read_bytes()
+        config += (kdir / "include/generated/autoconf.h").read_bytes()
+    except OSError as error:
+        raise LayoutError(
+            f"{kdir} is not a prepared kernel build tree ({error.filename} cannot be read): "
+            "give the folder of the kernel's headers package"
+        ) from None
+    found = re.search(r'UTS_RELEASE "(.+?)"', text)
+    release = found.group(1) if found else "unknown"
+    text = config.decode("utf-8", "replace")
+
+    def value(name: str) -> str | None:
+        match = re.search(rf"^CONFIG_{name}=\"?(.*?)\"?$", text, re.MULTILINE)
+        return match.group(1) if match else None
+
+    if value("CC_IS_CLANG"):
+        raise LayoutError(f"kernel {release} was built by clang: the layout plugin needs GCC")
+    version = value("GCC_VERSION")
+    if version is None or not version.isdigit():
+        raise LayoutError(f"{kdir} does not say which GCC built kernel {release}")
+    return Kernel(
+        kdir.resolve(),
+        release,
+        value("CC_VERSION_TEXT") or f"GCC {version}",
+        int(version) // 10000,
+        hashlib.sha256(config).hexdigest(),
+    )
+
+
+def choose_compiler(kernel: Kernel, command: str | None) -> Compiler:
+    """Return the compiler to use: of the major version that built the kernel."""
+    compiler = find_compiler(command or f"gcc-{kernel.major}")
+    if compiler.major != kernel.major:
+        raise LayoutError(
+            f"{compiler.command} is GCC {compiler.version}, but kernel {kernel.release} was built "
+            f"by {kernel.compiler}: use gcc-{kernel.major}"
+        )
+    return compiler
+
+
+def units(headers: Sequence[str]) -> list[Unit]:
+    """Return our units, and one for the headers that the user adds."""
+    found = [Unit(path.stem, path.read_text("utf-8")) for path in sorted(HEADERS.glob("*.c"))]
+    extra: list[str] = []
+    for header in headers:
+        path = Path(header)
+        if path.is_file() and path.suffix == ".c":
+            found.append(Unit(f"user_{path.stem}", path.read_text("utf-8")))
+        elif path.is_file():
+            extra.append(f'#include "{path.resolve()}"\n')
+        else:
+            extra.append(f"#include <{header}>\n")
+    if extra:
+        found.append(Unit("user", "".join(extra)))
+    names = [unit.name for unit in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise LayoutError(f"two layout headers are called {name}: rename one")
+    return found
+
+
+def build_table(
+    kdir: Path,
+    plugin: Path,
+    output: Path,
+    headers: Sequence[str] = (),
+    command: str | None = None,
+) -> Outcome:
+    """Make the table, unless the one that is there was made of the same."""
+    kernel = read_kernel(kdir)
+    compiler = choose_compiler(kernel, command)
+    if not plugin.is_file():
+        raise LayoutError(
+            f"there is no plugin {plugin}: make it with "
+            f"python3 -m struct_layout plugin -o {plugin} --cc {compiler.command}"
+        )
+    chosen = units(headers)
+    inputs = _inputs(kernel, compiler, plugin, chosen)
+    stamp = output.with_name(output.name + ".stamp")
+    known = _up_to_date(output, stamp, inputs)
+    if known is not None:
+        return Outcome(known, False)
+    folder = output.parent / "layout-units"
+    stamp.unlink(missing_ok=True)
+    _compile(kernel, compiler, plugin.resolve(), folder, chosen)
+    files = _dependencies(kernel, folder, chosen)
+    read = [read_unit(folder / f"{unit.name}.records") for unit in chosen]
+    contents = merge([unit.contents for unit in read])
+    # A static function of a header has no address to call, so it needs no prototype.
+    contents = Contents(contents.types, [d for d in contents.declarations if not d.static])
+    identity = Identity(
+        kernel.release,
+        compiler.banner,
+        _digest(kernel, chosen, files),
+        read[0].pointer_size,
+        read[0].big_endian,
+    )
+    data = write_table(contents, identity)
+    part = output.with_name(output.name + ".part")
+    part.write_bytes(data)
+    part.replace(output)
+    state = {"inputs": inputs, "files": [str(file) for file in files], "state": _state(files)}
+    stamp.write_text(json.dumps(state), "utf-8")
+    return Outcome(Table(data), True)
+
+
+# ---- Is it still good? ---------------------------------------------------------------------------
+
+
+def _inputs(kernel: Kernel, compiler: Compiler, plugin: Path, chosen: Iterable[Unit]) -> str:
+    digest = hashlib.sha256()
+    for part in (str(kernel.kdir), kernel.release, kernel.config, *compiler, *_flat(chosen)):
+        digest.update(part.encode() + b"\0")
+    digest.update(plugin.read_bytes())
+    for name in _SOURCES:
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return digest.hexdigest()
+
+
+def _flat(chosen: Iterable[Unit]) -> Iterable[str]:
+    for unit in chosen:
+        yield from unit
+
+
+def _state(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            stat = file.stat()
+            digest.update(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+        except OSError:
+            digest.update(f"{file}\0absent\0".encode())
+    return digest.hexdigest()
+
+
+def _up_to_date(output: Path, stamp: Path, inputs: str) -> Table | None:
+    try:
+        state = json.loads(stamp.read_text("utf-8"))
+        if state["inputs"] != inputs:
+            return None
+        if state["state"] != _state(Path(file) for file in state["files"]):
+            return None
+        return Table(output.read_bytes())
+    except (OSError, ValueError, KeyError, TypeError, LayoutTableError):
+        return None
+
+
+def _digest(kernel: Kernel, chosen: Iterable[Unit], files: Iterable[Path]) -> bytes:
+    """Return the digest of the header set: the same wherever the kernel's headers lie."""
+    digest = hashlib.sha256(kernel.config.encode())
+    for text in _flat(chosen):
+        digest.update(text.encode() + b"\0")
+    base = kernel.kdir.parent
+    for file in files:
+        digest.update(os.path.relpath(file, base).encode() + b"\0")
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.digest()
+
+
+# ---- Kbuild --------------------------------------------------------------------------------------
+
+
+def _compile(
+    kernel: Kernel, compiler: Compiler, plugin: Path, folder: Path, chosen: Sequence[Unit]
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    makefile = ["# Made by python3 -m struct_layout build\n"]
+    for unit in chosen:
+        (folder / f"{unit.name}.c").write_text(unit.text, "utf-8")
+        (folder / f"{unit.name}.o").unlink(missing_ok=True)
+        (folder / f"{unit.name}.records").unlink(missing_ok=True)
+        makefile.append(
+            f"obj-m += {unit.name}.o\n"
+            f"CFLAGS_{unit.name}.o := -fplugin={plugin} "
+            f"-fplugin-arg-{plugin.stem}-output=$(obj)/{unit.name}.records\n"
+        )
+    (folder / "Kbuild").write_text("".join(makefile), "utf-8")
+    # We may be called by make: its variables are not meant for the kernel's makefiles.
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "KDIR", "M", "V")
+    }
+    environment["LC_ALL"] = "C"
+    command = [
+        "make", "-C", str(kernel.kdir), f"M={folder.resolve()}", f"CC={compiler.command}",
+        *(f"{unit.name}.o" for unit in chosen),
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    except OSError as error:
+        raise LayoutError(f"cannot run make: {error.strerror}") from None
+    missing = [u.name for u in chosen if not (folder / f"{u.name}.records").exists()]
+    if done.returncode or missing:
+        raise LayoutError(_blame(folder, chosen, done.stdout + done.stderr))
+
+
+def _blame(folder: Path, chosen: Iterable[Unit], output: str) -> str:
+    """Say which header does not compile, with the compiler's own words."""
+    lines = [
+        line
+        for line in output.splitlines()
+        if not re.match(r"\s*(make(\[\d+\])?:|CC )", line) and line.strip()
+    ]
+    for unit in chosen:
+        place = re.escape(str(folder.resolve() / unit.name)) + r"\.c:(\d+)"
+        match = re.search(place, "\n".join(lines))
+        if match is None:
+            continue
+        line = unit.text.splitlines()[int(match.group(1)) - 1].strip()
+        found = re.match(r"#include\s*[<\"](.+?)[>\"]", line)
+        what = f"header {found.group(1)}" if found else f"{unit.name}.c"
+        return f"{what} does not compile ({unit.name}.c:{match.group(1)}):\n" + "\n".join(lines)
+    return "the layout headers do not compile:\n" + "\n".join(lines or [output.strip()])
+
+
+def _dependencies(kernel: Kernel, folder: Path, chosen: Iterable[Unit]) -> list[Path]:
+    """Return all files that the units include, from what Kbuild recorded."""
+    files: set[Path] = set()
+    ours = {(folder / f"{unit.name}.c").resolve() for unit in chosen}
+    for unit in chosen:
+        text = (folder / f".{unit.name}.o.cmd").read_text("utf-8")
+        match = re.search(r"^deps_\S+ := (.*?)\n\n", text, re.MULTILINE | re.DOTALL)
+        for word in re.sub(r"\$\([^)]*\)", "", match.group(1) if match else "").split():
+            if word != "\\":
+                files.add((kernel.kdir / word).resolve())
+    return sorted(files - ours)

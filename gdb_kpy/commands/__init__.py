@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from gdb_kpy.commands import attach, evaluate, listing, parameters, status
+from gdb_kpy.commands import attach, evaluate, layout, listing, parameters, status
 from gdb_kpy.commands.base import KpyCommand
 
 #: In the order in which a person meets them.
@@ -11,12 +11,14 @@ COMMANDS: tuple[type[KpyCommand], ...] = (
     attach.Attach,
     status.Status,
     evaluate.Eval,
+    layout.Layout,
+    layout.Check,
 )
 
 
 def register() -> None:
     """Give GDB the commands and settings."""
     parameters.register()
-    listing.Listing([command.word for command in COMMANDS])
+    listing.Listing([command.word for command in COMMANDS if not command.prefix])
     for command in COMMANDS:
         command()

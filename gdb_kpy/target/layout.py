@@ -33,6 +33,11 @@ def table(session: Session) -> Table:
     return found
 
 
+def known_names() -> list[str]:
+    """Return the names of types in the table if it was read already; does not read it."""
+    return [] if _kept is None else _kept[1].type_names()
+
+
 def identity(session: Session) -> dict[str, str | int]:
     """Say what the table was built from and how much is in it."""
     found = table(session)

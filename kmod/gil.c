@@ -21,7 +21,10 @@
 #endif
 #include "py/runtime.h"
 #include "entry.h"
+#ifndef NO_QSTR
+#include "debug/info.h"
 #include "repl/output.h"
+#endif
 
 MP_DEFINE_EXCEPTION(TimeoutError, OSError)
 
@@ -139,6 +142,7 @@ void kpy_gil_enter(struct kpy_entry *e)
 	flags = gil_lock();
 	kpy_entry_link(e);
 	e->epoch = kpy_epoch;
+	kpy_debug_state.entries++;
 	become(e, flags);
 }
 

@@ -12,10 +12,14 @@ port-src := $(addprefix $(KPY)/kmod/,gil.c ffi/convert.c ffi/symbol.c ffi/memory
 all: $(KPY_BUILD)/kpy.ko
 .PHONY: all FORCE
 
+# What the interpreter calls itself; upstream's script would ask git.
+export MICROPY_GIT_TAG := v$(shell sed -nE 's/.*"version": "([0-9.]+).*/\1/p' \
+	$(KPY)/micropython/upstream.json)
+
 genhdr: FORCE
 	@mkdir -p $(stage)
 	+@$(MAKE) --no-print-directory -s -C $(KPY)/micropython -f port.mk BUILD=$(stage) V=0 CC=gcc-12 \
-		UPSTREAM=$(KPY_UPSTREAM) KPY=$(KPY) PORT_SRC="$(port-src)" all
+		UPSTREAM=$(KPY_UPSTREAM) KPY=$(KPY) PORT_SRC="$(port-src)" all >/dev/null
 
 farm: genhdr FORCE
 	@mkdir -p $(farm)

@@ -8,6 +8,7 @@
 #include <linux/slab.h>
 #include "py/runtime.h"
 #include "kpy.h"
+#include "debug/info.h"
 #include "repl/session.h"
 
 #define SESSIONS_MAX 8
@@ -152,6 +153,7 @@ static int runner_main(void *arg)
 	mutex_lock(&sessions_lock);
 	list_del(&s->list);
 	sessions_alive--;
+	kpy_debug_state.sessions = sessions_alive;
 	mutex_unlock(&sessions_lock);
 	free_session(s);
 	/* The rest of this thread must not be module text: unloading waits for the completion. */
@@ -246,14 +248,10 @@ int kpy_session_start(const struct kpy_transport *transport, void *connection)
 	}
 	sessions_started++;
 	sessions_alive++;
+	kpy_debug_state.sessions = sessions_alive;
 out:
 	mutex_unlock(&sessions_lock);
 	return err;
-}
-
-unsigned int kpy_sessions_count(void)
-{
-	return READ_ONCE(sessions_alive);
 }
 
 void kpy_sessions_stop(void)

@@ -45,7 +45,6 @@ extern wait_queue_head_t kpy_output_wait;
 int kpy_session_start(const struct kpy_transport *transport, void *connection);
 /* Closes all sessions and waits until their threads have left the module. */
 void kpy_sessions_stop(void);
-unsigned int kpy_sessions_count(void);
 
 /* The next input byte of the session that runs; -1 at its end. Under the GIL, given up to wait. */
 int kpy_session_getc(struct kpy_session *s);

@@ -53,10 +53,10 @@ def test_symbol_arithmetic(guest: LiveGuest) -> None:
     base = kallsyms(guest, "init_task")
     answer = value(
         guest,
-        "(int(s + 8), 8 + s == s + 8, (s + 8) - s, s == int(s), int(s) == s, s - s, hash(s) == hash(s))",
+        "(int(s + 8), 8 + s == s + 8, (s + 8) - s, s == int(s), int(s) == s, s - s)",
         "s = init_task",
     )
-    assert answer == f"({base + 8}, True, 8, True, True, 0, True)"
+    assert answer == f"({base + 8}, True, 8, True, True, 0)"
     assert value(guest, "repr(symbol('init_task'))") == f"Symbol('init_task', {base:#x})"
 
 

@@ -90,7 +90,7 @@ def explain(output: str, otherwise: str) -> str:
         return (
             "the disk is full: free some space (kpy's cache is in " + f"{cache_dir()}), run again"
         )
-    if re.search(r"Could not get lock|Unable to lock|is held by process|frontend lock", text):
+    if re.search(r"Could not get lock|Unable to lock|frontend lock", "\n".join(errors)):
         return "apt is locked by another process: wait for it (or end it), then run again"
     if re.search(
         r"NO_PUBKEY|not signed|EXPKEYSIG|BADSIG|No good signature|signatures? (were|couldn)", text

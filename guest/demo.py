@@ -143,15 +143,14 @@ class Demo:
         expect("so.. hello 123 0 1" in log.text, "dmesg lacks the line 'so.. hello 123 0 1'")
         return "so.. hello 123 0 1"
 
-    def gdb(self, *commands: str, shown: str = "") -> Output:
+    def gdb(self, *commands: str, show: bool = False) -> Output:
         """Run one GDB process attached to the guest."""
         words = ["gdb", "-nx", "-q", "-batch", "-x", "gdbinit.py"]
         words += ["-ex", f"kpy attach {self.info['gdb_socket']}"]
         for command in commands:
             words += ["-ex", command]
-        if shown:
-            return self.terminal.run(words, shown, GDB_SECONDS)
-        return self.terminal.quiet(words, GDB_SECONDS)
+        run = self.terminal.run if show else self.terminal.quiet
+        return run(words, seconds=GDB_SECONDS)
 
     def session(self) -> None:
         """Run all the evaluations in one GDB process, and keep the answers."""
@@ -224,9 +223,7 @@ class Demo:
 
     def layouts(self) -> str:
         """Compare three of the kernel's structs."""
-        command = f"kpy layout check {STRUCTS}"
-        shown = f"gdb -q -batch -x gdbinit.py -ex 'kpy attach' -ex {shlex.quote(command)}"
-        output = self.gdb(command, shown=shown)
+        output = self.gdb(f"kpy layout check {STRUCTS}", show=True)
         expect(output.status == 0, "the check found differences, or could not compare")
         for name in STRUCTS.split():
             expect(name in output.text, f"the check says nothing about {name}")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from dataclasses import dataclass
 
@@ -97,7 +98,10 @@ class Mailbox:
         status = u32(read, self._at("status"))
         if status not in tuple(Status):
             raise CorruptError(self._at("status"), "mailbox status", "0, 1 or 2", status)
-        return Reply(Status(status), self._text(read, "result"), self._text(read, "output"))
+        output = self._text(read, "output")
+        # MicroPython's print() ends lines for a terminal.
+        plain = dataclasses.replace(output, text=output.text.replace("\r\n", "\n"))
+        return Reply(Status(status), self._text(read, "result"), plain)
 
     def _text(self, read: Read, what: str) -> Text:
         length = u64(read, self._at(what + "_len"))

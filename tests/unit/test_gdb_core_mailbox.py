@@ -71,7 +71,7 @@ def test_a_source_that_just_fits_and_one_that_does_not() -> None:
 
 
 def test_a_value_and_output() -> None:
-    reply = answer(0, b"42", b"hello\n")
+    reply = answer(0, b"42", b"hello\r\n")
     assert reply.status is Status.OK
     assert (reply.result.text, reply.result.cut, reply.output.text) == ("42", 0, "hello\n")
 

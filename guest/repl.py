@@ -115,6 +115,8 @@ class Repl:
             block = self.socket.recv(65536)
         except socket.timeout:
             raise TimeoutError from None
+        except ConnectionResetError:
+            block = b""
         except OSError as error:
             raise ReplError(f"lost the REPL at {self.where}: {error}") from error
         if not block:
@@ -142,7 +144,7 @@ class Repl:
                 return parts + before
             # Keep what may be the beginning of the end, or of a line end.
             keep = len(end) - 1 if len(end) > 1 else int(self.pending.endswith(b"\r"))
-            ready = self.pending[: len(self.pending) - keep]
+            ready = self.pending[: max(0, len(self.pending) - keep)]
             if ready:
                 self.pending = self.pending[len(ready) :]
                 parts += ready

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,11 +86,15 @@ def test_a_process_that_is_not_our_qemu_is_left_alone(runtime: Path) -> None:
 
 def fake_qemu(folder: Path) -> subprocess.Popen[bytes]:
     # As our QEMU: its name, and our socket on its command line.
-    return subprocess.Popen(
+    process = subprocess.Popen(
         ["qemu-system-x86_64", "-c", "read line", f"{folder}/gdb.sock"],
         executable="/bin/sh",
         stdin=subprocess.PIPE,
     )
+    # Right after its start a process has no command line for a moment.
+    while not registry.is_our_qemu(process.pid, folder):
+        time.sleep(0.001)
+    return process
 
 
 def test_running_and_down(runtime: Path) -> None:

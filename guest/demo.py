@@ -232,7 +232,9 @@ class Demo:
 
     def end(self) -> str:
         """Shut down; the kernel's log must be clean."""
-        log = self.guest("sh", "dmesg | grep -c -E 'WARNING:|BUG:|Oops|Call Trace|lockup|stall'")
+        log = self.guest(
+            "sh", 'dmesg | grep -c -E "WARNING:|BUG:|Oops|Call Trace|lockup|stalls? on"'
+        )
         expect(log.text.strip() == "0", "the kernel complained, see above")
         folder = registry.folder_of(self.name)
         output = self.guest("down")
@@ -270,9 +272,9 @@ def main() -> int:
     finally:
         lifecycle.down(demo.name)
     took = time.monotonic() - started
-    print(f"\ndemo: {passed} of {len(steps)} steps passed", flush=True)
     if passed == len(steps):
-        print(f"      in {took:.0f} s; now 'make repl', or 'python3 -m guest up' and 'kpy attach'")
+        print("\nYours: 'make repl' talks to Python in a kernel, 'kpy attach' in GDB joins it.")
+    print(f"\ntook {took:.0f} s\ndemo: {passed} of {len(steps)} steps passed", flush=True)
     return 0 if passed == len(steps) else 1
 
 

@@ -69,7 +69,7 @@ def _show(options: argparse.Namespace) -> int:
     kind, name = split_kind(options.name)
     found = of_kind(table.find(name), kind)
     if not found:
-        raise LayoutError(unknown_name(options.name, table.type_names()))
+        raise LayoutError(unknown_name(options.name, table))
     if options.json:
         print(json.dumps([as_data(type) for type in found], indent=1))
         return 0

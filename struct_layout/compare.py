@@ -191,7 +191,7 @@ def _select(
         if not found:
             others = of_kind(dwarf.find(name), kind)
             if not others:
-                raise SelectionError(unknown_name(wanted, table.type_names()))
+                raise SelectionError(unknown_name(wanted, table))
             absent += others
     return chosen, absent
 
@@ -217,11 +217,13 @@ def _kind(type: Type) -> str:
     return "enum" if isinstance(type, Enum) else "typedef"
 
 
-def unknown_name(name: str, known: list[str]) -> str:
-    """Say that a name is unknown, with the nearest ones."""
-    near = difflib.get_close_matches(split_kind(name)[1], known, n=3, cutoff=0.6)
+def unknown_name(wanted: str, table: Source) -> str:
+    """Say that a name is unknown, with what it may have been meant for."""
+    name = split_kind(wanted)[1]
+    same = [_title(type) for type in table.find(name)]
+    near = same or difflib.get_close_matches(name, table.type_names(), n=3, cutoff=0.6)
     hint = f"; did you mean {_listing(near, 'or')}?" if near else ""
-    return f"unknown type '{name}'{hint}"
+    return f"unknown type '{wanted}'{hint}"
 
 
 def _listing(names: list[str], word: str = "and") -> str:
@@ -296,7 +298,8 @@ def _compare_records(ours: Record, theirs: Record) -> tuple[dict[str, int], list
     if ours.size != theirs.size:
         differences.append(Difference("", "size", str(ours.size), str(theirs.size)))
     counts: Counter[str] = Counter()
-    if ours.opaque:
+    if ours.opaque or (ours.transparent and not theirs.members):
+        # GCC describes a typedef that is a transparent union without its members.
         return dict(counts), differences
     others = {flat.path: flat for flat in flatten(theirs)}
     mine = {flat.path: flat for flat in flatten(ours)}

@@ -38,11 +38,12 @@ from struct_layout.model import (
     Typedef,
     Vector,
     Void,
+    size_of,
     strip,
 )
 
-_MAX_DEPTH = 200
-_SMALL = 4 << 20  # files whose index is made faster than it is looked up
+_MAX_DEPTH = 60
+_SMALL = 4 << 20  # of .debug_info: such files are indexed as fast as an index is found
 
 # DW_ATE_*: the encodings of base types.
 _ATE_COMPLEX = (3, 0x80)  # DW_ATE_complex_float, and GCC's for _Complex int
@@ -202,8 +203,9 @@ class DwarfSource:
             if child.tag == TAG["subrange_type"]:
                 counts.append(_count(child))
         if die.attributes.get(AT["GNU_vector"]):
-            parts = getattr(strip(target), "size", 0) * (counts[0][0] or 0) if counts else 0
-            return Vector(target, die.attributes.get(AT["byte_size"], parts))
+            parts = counts[0][0] if counts else 0
+            whole = (size_of(target) or 0) * (parts or 0)
+            return Vector(target, die.attributes.get(AT["byte_size"], whole))
         for count, variable in reversed(counts):
             target = Array(target, count, variable)
         return target
@@ -255,7 +257,7 @@ class DwarfSource:
         from_top = attributes[AT["bit_offset"]]
         if self._big_endian:
             return from_top
-        storage = attributes.get(AT["byte_size"]) or getattr(strip(type), "size", 0)
+        storage = attributes.get(AT["byte_size"]) or size_of(type) or 0
         return storage * 8 - from_top - bits
 
 

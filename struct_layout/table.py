@@ -104,7 +104,7 @@ D_NAME = (1 << 28) - 1
 F_VARIADIC, F_UNPROTOTYPED = 1 << 31, 1 << 30
 F_COUNT = (1 << 16) - 1
 
-_MAX_DEPTH = 200
+_MAX_DEPTH = 60  # of nested types; C has no business being deeper
 
 Buffer = Union[bytes, bytearray, memoryview]
 Named = Union[Record, Enum, Typedef]
@@ -227,14 +227,16 @@ class Table:
         for entry in self._range(name.encode()):
             if entry.kind == I_CONSTANT:
                 enum = self._enum(self._owner(ENUMS, entry.number))
-                return enum, dict(enum.constants)[name]
+                for constant, value in enum.constants:
+                    if constant == name:
+                        return enum, value
         return None
 
     def type_names(self) -> list[str]:
         """Return the names of all structs, unions, enums and typedefs, sorted."""
         kinds = (I_RECORD, I_ENUM, I_TYPEDEF)
         names = {entry.name for entry in self._index() if entry.kind in kinds}
-        return [name.decode() for name in sorted(names)]
+        return [name.decode("utf-8", "backslashreplace") for name in sorted(names)]
 
     def declarations(self) -> Iterator[Declaration]:
         """Iterate over the functions and variables, sorted by name."""

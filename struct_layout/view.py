@@ -119,16 +119,15 @@ def embedded(record: Record) -> Iterator[Type]:
         type = member.type
         while isinstance(type, (Qualified, Array)):
             type = type.target
-        if isinstance(type, Typedef):
-            yield type
-            type = strip(type)
-        if isinstance(type, Record):
-            if type.name is None:
-                yield from embedded(type)
-            else:
+        typedef = type if isinstance(type, Typedef) else None
+        type = strip(type)
+        if isinstance(type, (Record, Enum)):
+            if type.name is not None:
                 yield type
-        elif isinstance(type, Enum) and type.name is not None:
-            yield type
+            elif typedef is not None:
+                yield typedef
+            elif isinstance(type, Record):
+                yield from embedded(type)
 
 
 def spell(type: Type, name: str = "") -> str:

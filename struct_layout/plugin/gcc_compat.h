@@ -24,6 +24,7 @@
 #include "langhooks.h"
 #include "stor-layout.h"
 #include "toplev.h"
+#include "tree-pass.h"
 
 #if GCCPLUGIN_VERSION_MAJOR < 10
 #error "the kpy layout plugin needs GCC 10 or newer"

@@ -98,22 +98,19 @@ void write_header(FILE *file)
 	fprintf(file, "%s}\n", out.c_str());
 }
 
-void on_finish(void *, void *)
+void write_records()
 {
-	std::string part;
-	FILE *file;
-
-	if (written || seen_error())
-		return;
-	written = true;
 	/* Next to the result and private to this process, so that the rename is atomic. */
-	part = output + ".part" + std::to_string((long)getpid());
-	file = fopen(part.c_str(), "w");
+	std::string part = output + ".part" + std::to_string((long)getpid());
+	FILE *file = fopen(part.c_str(), "w");
+
+	written = true;
 	if (!file) {
 		error("cannot write layout records to %qs: %m", part.c_str());
 		return;
 	}
 	write_header(file);
+
 	recorder recorder(file);
 
 	for (tree type : seen_types)
@@ -128,6 +125,23 @@ void on_finish(void *, void *)
 		error("cannot write layout records to %qs: %m", output.c_str());
 		unlink(part.c_str());
 	}
+}
+
+/* Before link-time optimisation frees what only the front end needs: typedefs among it. */
+void on_pass(void *event, void *)
+{
+	const opt_pass *pass = (const opt_pass *)event;
+
+	if (!written && !seen_error() && !strcmp(pass->name, "*free_lang_data"))
+		write_records();
+}
+
+void on_finish(void *, void *)
+{
+	if (!written && !seen_error())
+		write_records();
+	else if (seen_error())
+		unlink(output.c_str());
 }
 
 struct plugin_info info = {
@@ -169,6 +183,7 @@ int plugin_init(struct plugin_name_args *args, struct plugin_gcc_version *versio
 	register_callback(name, PLUGIN_START_PARSE_FUNCTION, on_decl, NULL);
 	register_callback(name, PLUGIN_GGC_MARKING, mark_seen, NULL);
 	/* With -fsyntax-only the unit is never "finished", but the compiler is. */
+	register_callback(name, PLUGIN_PASS_EXECUTION, on_pass, NULL);
 	register_callback(name, PLUGIN_FINISH_UNIT, on_finish, NULL);
 	register_callback(name, PLUGIN_FINISH, on_finish, NULL);
 	return 0;

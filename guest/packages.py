@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 from guest.debian import apt_environment, explain, run_tool
-from guest.say import UserError, note
+from guest.say import Progress, UserError, note
 
 LOCK_SECONDS = 120
 GROUPS = {
@@ -116,13 +116,17 @@ def _apt(root: list[str], *command: str) -> None:
     )
     lines: list[str] = []
     waiting = False
+    progress = Progress(f"apt-get {command[0]}")
     if process.stdout:
         for line in process.stdout:
             lines.append(line)
-            if line.startswith(("Need to get", "Fetched", "Setting up")):
+            if line.startswith(("Get:", "Unpacking", "Setting up")):
+                progress.update(0, " ".join(line.split()[:3]))
+            elif line.startswith("Need to get"):
                 note("  " + line.strip())
             elif "Waiting for cache lock" in line and not waiting:
                 waiting = True
                 note(f"  another process holds apt's lock: waiting up to {LOCK_SECONDS} s")
     if process.wait():
         raise UserError(explain("".join(lines), f"apt-get {command[0]} failed"))
+    progress.finish()

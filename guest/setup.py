@@ -25,7 +25,6 @@ def main() -> int:
     )
     step.add_argument(
         "--kdir",
-        type=Path,
         default=os.environ.get("KDIR"),
         help="a kernel build or headers tree of your own",
     )

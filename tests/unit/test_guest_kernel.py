@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from test_guest_elf import bzimage, elf_file
 
-from guest import kernel
+from guest import kernel, setup
 from guest.debian import Package
 from guest.kernel import Kernel
 from guest.say import UserError
@@ -228,3 +228,16 @@ def test_no_tree(places: Path, text: str | None) -> None:
 def test_nothing_set_up(places: Path) -> None:
     with pytest.raises(UserError, match="run 'make kernel'"):
         kernel.load()
+
+
+def test_make_passes_empty_choices(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Makefile exports KREL and KDIR even when they are empty."""
+    asked: list[tuple[object, object]] = []
+    monkeypatch.setattr(kernel, "setup", lambda krel, kdir: asked.append((krel, kdir)))
+    monkeypatch.setattr("sys.argv", ["setup", "kernel"])
+    monkeypatch.setenv("KREL", "")
+    monkeypatch.setenv("KDIR", "")
+    setup.main()
+    monkeypatch.setenv("KDIR", "/src/linux")
+    setup.main()
+    assert asked == [(None, None), (None, Path("/src/linux"))]

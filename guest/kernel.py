@@ -156,7 +156,10 @@ def available() -> dict[str, list[str]]:
             (
                 release
                 for release in (n[len("linux-image-") : -len("-dbg")] for n in names)
-                if f"linux-image-{release}-dbg" in names and f"linux-headers-{release}" in names
+                # Meta packages have shorter numbers.
+                if re.match(r"\d+\.\d+\.\d", release)
+                and f"linux-image-{release}-dbg" in names
+                and f"linux-headers-{release}" in names
             ),
             key=lambda r: [int(part) for part in re.findall(r"\d+", r)],
         )

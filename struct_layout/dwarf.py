@@ -21,7 +21,7 @@ from struct_layout.dwarf_index import (
     load_index,
     save_index,
 )
-from struct_layout.dwarf_units import AT, TAG, Abbrevs, Die, DwarfError, Unit, unit_headers
+from struct_layout.dwarf_units import AT, TAG, Abbrevs, Die, DwarfError, Unit, uleb, unit_headers
 from struct_layout.elf import DwarfFile
 from struct_layout.model import (
     Array,
@@ -134,28 +134,28 @@ class DwarfSource:
 
     def _make(self, unit: Unit, die: Die, depth: int) -> Type:
         tag, attributes = die.tag, die.attributes
-        name: str | None = attributes.get(AT["name"])
-        size: int = attributes.get(AT["byte_size"], 0)
+        name = die.text(AT["name"])
+        size = die.number(AT["byte_size"])
         if tag in (TAG["structure_type"], TAG["union_type"]):
             return Record(
                 KINDS[tag],
                 name,
                 size,
-                attributes.get(AT["alignment"], 0),
+                die.number(AT["alignment"]),
                 load=lambda: self._members(unit, die),
                 incomplete=AT["declaration"] in attributes,
             )
         if tag == TAG["enumeration_type"]:
             return self._enum(unit, die, depth)
         if tag == TAG["base_type"]:
-            return self._base(name or "", size, attributes.get(AT["encoding"], 0), attributes)
+            return self._base(name or "", size, die)
         if tag == TAG["unspecified_type"]:
             return Void()
         if tag == TAG["array_type"]:
             return self._array(unit, die, depth)
         if tag == TAG["subroutine_type"]:
             return self._function(unit, die, depth)
-        target = self._type(attributes.get(AT["type"]), depth)
+        target = self._type(die.reference(AT["type"]), depth)
         if tag == TAG["typedef"]:
             return Typedef(name or "", target)
         if tag == TAG["pointer_type"]:
@@ -164,32 +164,30 @@ class DwarfSource:
             return Qualified(_QUALIFIERS[tag], target)
         return Opaque(size or None, f"DWARF tag {tag:#x}")
 
-    def _base(self, name: str, size: int, encoding: int, attributes: dict[int, object]) -> Type:
+    def _base(self, name: str, size: int, die: Die) -> Type:
+        encoding = die.number(AT["encoding"])
         if encoding in _ATE_COMPLEX:
             return Complex(Opaque(size // 2, name), size)
         if encoding not in _ENCODINGS or size > 0xFF:
             return Opaque(size, name)
-        bits = attributes.get(AT["bit_size"])
         kind = _ENCODINGS[encoding]
-        return Base(
-            name, size, kind, bits if isinstance(bits, int) else (1 if kind == "bool" else None)
-        )
+        return Base(name, size, kind, die.number(AT["bit_size"], 1 if kind == "bool" else size * 8))
 
     def _enum(self, unit: Unit, die: Die, depth: int) -> Enum:
-        size = die.attributes.get(AT["byte_size"], 0)
+        size = die.number(AT["byte_size"])
         constants = [
-            (child.attributes.get(AT["name"], ""), child.attributes.get(AT["const_value"], 0))
+            (child.text(AT["name"]) or "", child.number(AT["const_value"]))
             for child in unit.children(die)
             if child.tag == TAG["enumerator"]
         ]
         if AT["type"] in die.attributes:
-            under = strip(self._type(die.attributes[AT["type"]], depth))
+            under = strip(self._type(die.reference(AT["type"]), depth))
             signed = isinstance(under, Base) and under.encoding == "signed"
             size = size or getattr(under, "size", 0)
         else:
             signed = any(value < 0 for _, value in constants)
         return Enum(
-            die.attributes.get(AT["name"]),
+            die.text(AT["name"]),
             size,
             signed,
             [(name, _wrap(value, size * 8, signed)) for name, value in constants],
@@ -197,7 +195,7 @@ class DwarfSource:
         )
 
     def _array(self, unit: Unit, die: Die, depth: int) -> Type:
-        target = self._type(die.attributes.get(AT["type"]), depth)
+        target = self._type(die.reference(AT["type"]), depth)
         counts: list[tuple[int | None, bool]] = []
         for child in unit.children(die):
             if child.tag == TAG["subrange_type"]:
@@ -205,7 +203,7 @@ class DwarfSource:
         if die.attributes.get(AT["GNU_vector"]):
             parts = counts[0][0] if counts else 0
             whole = (size_of(target) or 0) * (parts or 0)
-            return Vector(target, die.attributes.get(AT["byte_size"], whole))
+            return Vector(target, die.number(AT["byte_size"], whole))
         for count, variable in reversed(counts):
             target = Array(target, count, variable)
         return target
@@ -215,12 +213,12 @@ class DwarfSource:
         variadic = False
         for child in unit.children(die):
             if child.tag == TAG["formal_parameter"]:
-                params.append(self._type(child.attributes.get(AT["type"]), depth))
+                params.append(self._type(child.reference(AT["type"]), depth))
             elif child.tag == TAG["unspecified_parameters"]:
                 variadic = True
         prototyped = bool(die.attributes.get(AT["prototyped"]))
         return Function(
-            self._type(die.attributes.get(AT["type"]), depth),
+            self._type(die.reference(AT["type"]), depth),
             tuple(params),
             variadic and prototyped,
             prototyped,
@@ -233,32 +231,33 @@ class DwarfSource:
 
     def _member(self, die: Die) -> Member:
         attributes = die.attributes
-        type = self._type(attributes.get(AT["type"]))
-        location = attributes.get(AT["data_member_location"], 0)
-        if isinstance(location, bytes):
-            if len(location) < 2 or location[0] != _DW_OP_PLUS_UCONST:
-                raise DwarfError(f"DWARF member at {die.offset:#x} has a computed place")
-            value = shift = 0
-            for byte in location[1:]:
-                value |= (byte & 0x7F) << shift
-                shift += 7
-            location = value
-        offset = location * 8
-        bits = attributes.get(AT["bit_size"])
+        type = self._type(die.reference(AT["type"]))
+        offset = _location(die) * 8
+        bits = die.reference(AT["bit_size"])
         if bits is not None:
             if AT["data_bit_offset"] in attributes:
-                offset += attributes[AT["data_bit_offset"]]
+                offset += die.number(AT["data_bit_offset"])
             elif AT["bit_offset"] in attributes:
-                offset += self._old_bit_offset(attributes, bits, type)
-        return Member(attributes.get(AT["name"]), offset, bits, type)
+                offset += self._old_bit_offset(die, bits, type)
+        return Member(die.text(AT["name"]), offset, bits, type)
 
-    def _old_bit_offset(self, attributes: dict[int, int], bits: int, type: Type) -> int:
+    def _old_bit_offset(self, die: Die, bits: int, type: Type) -> int:
         """DWARF 2 and 3 count from the most significant bit of the storage unit."""
-        from_top = attributes[AT["bit_offset"]]
+        from_top = die.number(AT["bit_offset"])
         if self._big_endian:
             return from_top
-        storage = attributes.get(AT["byte_size"]) or size_of(type) or 0
+        storage = die.number(AT["byte_size"]) or size_of(type) or 0
         return storage * 8 - from_top - bits
+
+
+def _location(die: Die) -> int:
+    """Return the offset of a member in bytes; DWARF 2 has a little program for it."""
+    location = die.attributes.get(AT["data_member_location"], 0)
+    if not isinstance(location, bytes):
+        return die.number(AT["data_member_location"])
+    if len(location) < 2 or location[0] != _DW_OP_PLUS_UCONST or location[-1] >= 0x80:
+        raise DwarfError(f"DWARF member at {die.offset:#x} has a computed place")
+    return uleb(location, 1)[0]
 
 
 def _wrap(value: int, bits: int, signed: bool) -> int:

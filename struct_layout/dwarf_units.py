@@ -208,6 +208,24 @@ class Die(NamedTuple):
     children: int | None  # offset in .debug_info of the first child
     end: int  # where its attributes end
 
+    def number(self, attribute: int, default: int = 0) -> int:
+        """Return the value of an attribute that must be a number."""
+        value = self.attributes.get(attribute, default)
+        if not isinstance(value, int):
+            raise DwarfError(f"DWARF entry at {self.offset:#x} has text where a number should be")
+        return value
+
+    def text(self, attribute: int) -> str | None:
+        """Return the value of an attribute that must be text."""
+        value = self.attributes.get(attribute)
+        if value is not None and not isinstance(value, str):
+            raise DwarfError(f"DWARF entry at {self.offset:#x} has a name that is no text")
+        return value
+
+    def reference(self, attribute: int) -> int | None:
+        """Return the offset that an attribute refers to."""
+        return self.number(attribute) if attribute in self.attributes else None
+
 
 class Unit:
     """One unit, whose entries can be read."""
@@ -255,11 +273,11 @@ class Unit:
         """Return the offset behind an entry and all that is below it."""
         if die.children is None:
             return die.end
-        sibling = die.attributes.get(AT["sibling"])
+        sibling = die.reference(AT["sibling"])
         if sibling is not None:
             if not die.end <= sibling < self.header.end:
                 raise DwarfError(f"DWARF entry at {die.offset:#x} has a sibling at {sibling:#x}")
-            return int(sibling)
+            return sibling
         at, depth = die.children, 1
         while depth:
             child = self.die(at)
@@ -322,7 +340,7 @@ class Unit:
             self._strings_base = 8 if self.header.version >= 5 else 0
             top = self.die(self.header.first)
             if top is not None:
-                self._strings_base = top.attributes.get(AT["str_offsets_base"], self._strings_base)
+                self._strings_base = top.number(AT["str_offsets_base"], self._strings_base)
         size = self.header.offset_size
         at = self._strings_base + index * size
         raw = self._sections.str_offsets[at : at + size]

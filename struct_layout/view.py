@@ -17,6 +17,7 @@ from struct_layout.model import (
     Complex,
     Enum,
     Function,
+    LayoutError,
     Member,
     Opaque,
     Pointer,
@@ -36,6 +37,8 @@ from struct_layout.model import (
 #   ("func", result, params, variadic) ("func",) ("vector", size) ("complex", size)
 #   ("opaque", size)
 Shape = tuple[Any, ...]
+
+_MAX_DEPTH = 50  # of unnamed members; only damaged data has more
 
 
 class Flat(NamedTuple):
@@ -87,18 +90,20 @@ def shape(type: Type, behind: bool = False) -> Shape:
     return ("void",)
 
 
-def flatten(record: Record, prefix: str = "", base: int = 0) -> Iterator[Flat]:
+def flatten(record: Record, prefix: str = "", base: int = 0, _depth: int = 0) -> Iterator[Flat]:
     """Iterate over the members, into those whose type has no name of its own."""
+    if _depth > _MAX_DEPTH:
+        raise LayoutError(f"{record.kind} with members nested more than {_MAX_DEPTH} deep")
     for member in record.members:
         inner, dims = _anonymous(member)
         if member.name is None:
             if inner is not None and not dims:
-                yield from flatten(inner, prefix, base + member.offset)
+                yield from flatten(inner, prefix, base + member.offset, _depth + 1)
             continue
         path = prefix + member.name
         yield Flat(path, base + member.offset, member.bits, member.type)
         if inner is not None:
-            yield from flatten(inner, path + dims + ".", base + member.offset)
+            yield from flatten(inner, path + dims + ".", base + member.offset, _depth + 1)
 
 
 def _anonymous(member: Member) -> tuple[Record | None, str]:

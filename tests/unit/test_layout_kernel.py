@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The real table against the real kernel: its DWARF, and pahole's reading of its BTF."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import layout_kit as kit
+import pytest
+
+from struct_layout import compare, open_dwarf, require_build_id
+from struct_layout.__main__ import main
+from struct_layout.dwarf import DwarfSource
+from struct_layout.model import Pointer, Record, size_of, strip
+from struct_layout.table import Table
+from struct_layout.view import flatten, spell
+
+
+@pytest.fixture(scope="module")
+def kernel() -> dict[str, str]:
+    return kit.kernel()
+
+
+@pytest.fixture(scope="module")
+def path(kernel: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The table that make built; without it, one built now."""
+    built = Path(kernel["folder"]) / "layout.table"
+    if built.exists():
+        return built
+    output = tmp_path_factory.mktemp("kernel") / "layout.table"
+    assert main(["build", "--kdir", kernel["kdir"], "--plugin", str(kit.plugin()),
+                 "-o", str(output)]) == 0  # fmt: skip
+    return output
+
+
+@pytest.fixture(scope="module")
+def table(path: Path) -> Table:
+    return Table(path.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def dwarf(kernel: dict[str, str]) -> DwarfSource:
+    return open_dwarf(kernel["vmlinux"])
+
+
+def test_the_whole_table_equals_dwarf(table: Table, dwarf: DwarfSource) -> None:
+    start = time.monotonic()
+    result = compare(table, dwarf)
+    took = time.monotonic() - start
+    assert result.ok, result.render_text()
+    types, members = result.counts(), result.member_counts()
+    assert types["equal"] > 2000
+    assert members["equal"] > 14000
+    # What only headers have is unused by the kernel's own code, never the bulk.
+    assert types["only in plugin"] < types["equal"] / 4
+    assert took < 15
+
+
+def test_the_three_of_the_demo(table: Table, dwarf: DwarfSource) -> None:
+    result = compare(table, dwarf, ["task_struct", "file", "net_device"])
+    assert result.ok
+    verdicts = {type.name: type for type in result.types}
+    assert verdicts["struct task_struct"].members["equal"] > 200
+    assert verdicts["struct net_device"].members["equal"] > 140
+    assert verdicts["struct file"].members["equal"] >= 20
+    assert verdicts["struct list_head"].verdict == "equal"  # lies inside them
+
+
+def test_the_whole_table_equals_what_pahole_reads(table: Table, kernel: dict[str, str]) -> None:
+    theirs = kit.pahole(Path(kernel["vmlinux"]), "-F", "btf")
+    compared = 0
+    for ours in table.records():
+        name = f"{ours.kind} {ours.name}"
+        if ours.incomplete or ours.local or name not in theirs:
+            continue
+        size, members = theirs[name]
+        assert ours.size == size, name
+        flat = {f.path: f for f in flatten(ours) if "." not in f.path}
+        assert set(flat) == set(members), name
+        for member, place in members.items():
+            mine = flat[member]
+            assert (mine.offset, mine.bits) == (place.offset, place.bits), f"{name}.{member}"
+            if mine.bits is None:
+                assert (size_of(mine.type) or 0) == place.size, f"{name}.{member}"
+            compared += 1
+    assert compared > 9000
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "task_struct", "file", "inode", "dentry", "super_block", "path", "filename", "cred",
+        "mm_struct", "vm_area_struct", "page", "module", "net_device", "sk_buff", "sock", "net",
+        "list_head", "hlist_node", "rb_node", "xarray", "idr", "rw_semaphore", "semaphore",
+        "mutex", "spinlock_t", "completion", "wait_queue_head", "timer_list", "hrtimer",
+        "work_struct", "delayed_work", "irq_work", "kprobe", "kretprobe", "ftrace_ops", "pt_regs",
+        "file_operations", "proc_ops", "seq_file", "cdev", "device", "nsproxy", "pid",
+        "pid_namespace", "files_struct", "fs_struct", "tcp_sock", "tracepoint", "kobject",
+    ],
+)  # fmt: skip
+def test_what_people_look_for_is_there(table: Table, name: str) -> None:
+    (found,) = [strip(type) for type in table.find(name)]
+    assert isinstance(found, Record) and found.size and found.members
+
+
+def test_what_a_user_reads_of_it(table: Table) -> None:
+    (task,) = table.find("task_struct")
+    assert isinstance(task, Record)
+    members = {flat.path: flat for flat in flatten(task)}
+    assert spell(members["comm"].type, "comm") == "char comm[16]"
+    real_parent = strip(members["real_parent"].type)
+    assert isinstance(real_parent, Pointer) and real_parent.target is task
+    assert members["sched_reset_on_fork"].bits == 1
+    constant = table.constant("TASK_COMM_LEN")
+    assert constant is not None and constant[1] == 16
+    vfs_read = table.declaration("vfs_read")
+    assert vfs_read is not None
+    assert spell(vfs_read.type, "vfs_read") == (
+        "ssize_t vfs_read(struct file *, char *, size_t, loff_t *)"
+    )
+    panic = table.declaration("panic")
+    assert panic is not None and panic.noreturn
+    offset = table.declaration("this_cpu_off")
+    assert offset is not None and offset.percpu
+
+
+def test_it_says_what_it_was_built_from(table: Table, kernel: dict[str, str]) -> None:
+    assert table.identity.release == kernel["release"]
+    assert table.identity.compiler.startswith("gcc-12 ")
+    assert table.identity.digest != bytes(32)
+    assert table.size < 1_500_000
+
+
+def test_the_vmlinux_is_of_the_build(kernel: dict[str, str]) -> None:
+    require_build_id(kernel["vmlinux"], kernel["build_id"])
+
+
+def test_the_command(
+    path: Path, kernel: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    check = ["check", "--table", str(path), "--vmlinux", kernel["vmlinux"]]
+    assert main([*check, "task_struct", "file", "net_device"]) == 0
+    assert "0 differs" in capsys.readouterr().out
+    assert main([*check, "task_strukt"]) == 2
+    message = capsys.readouterr().err
+    assert "unknown type 'task_strukt'; did you mean task_struct" in message
+    assert message.count("\n") == 1
+
+
+def test_the_table_in_the_module(path: Path, kernel: dict[str, str]) -> None:
+    from struct_layout.__main__ import load_table
+
+    module = Path(kernel["folder"]) / "kpy.ko"
+    if not module.exists():
+        pytest.skip("no kpy.ko was built: run make")
+    inside = load_table(module)
+    assert inside.identity == Table(path.read_bytes()).identity
+    assert inside.find("task_struct")

@@ -59,9 +59,13 @@ class KpyCommand(gdb.Command):
         words = text.split()
         last = "" if not text or text[-1].isspace() else words[-1]
         if last.startswith("-"):
-            # GDB counts the dash as a word break: it replaces only what follows it.
-            return [o[len(last) - len(word) :] for o in self.options if o.startswith(last)]
-        return self.complete_word(words[:-1] if last else words, last)
+            found: Sequence[str] | int = [o for o in self.options if o.startswith(last)]
+        else:
+            found = self.complete_word(words[:-1] if last else words, last)
+        if isinstance(found, int):
+            return found
+        # GDB breaks words at dashes too, and replaces only what follows the last break.
+        return [each[len(last) - len(word) :] for each in found]
 
     def complete_word(self, before: Sequence[str], last: str) -> Sequence[str] | int:
         """Complete an argument that is not an option."""

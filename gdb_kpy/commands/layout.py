@@ -29,7 +29,8 @@ class Layout(KpyCommand):
 
     def run(self, argument: str) -> None:
         """Point to the sub-commands."""
-        raise KpyError("`kpy layout` needs a sub-command: `kpy layout check`")
+        what = f"no command `kpy layout {argument.split()[0]}`" if argument else "check or what?"
+        raise KpyError(f"{what}: `kpy layout check` compares layouts")
 
 
 class Check(KpyCommand):

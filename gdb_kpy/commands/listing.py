@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gdb_kpy.commands.base import KpyCommand, paint, show, summary_of
+from gdb_kpy.core.errors import KpyError
 
 
 class Listing(KpyCommand):
@@ -29,6 +30,8 @@ class Listing(KpyCommand):
 
     def run(self, argument: str) -> None:
         """Print the list."""
+        if argument:
+            raise KpyError(f"no command `kpy {argument.split()[0]}`: `kpy` lists them")
         width = max(len(word) for word in self._words)
         for word in self._words:
             show(f"kpy {paint(word, 'name')}{' ' * (width - len(word))}  {summary_of(word)}")

@@ -25,6 +25,7 @@ from gdb_kpy.target.stub import Stub, interrupt_pending, no_interrupts, slice_of
 
 _SLICE = 1  # seconds after which a running call is looked at (Ctrl-C, deadline)
 _RETURN_SLOT = 8
+_KEPT = "the guest is as before, but for memory that the call wrote"
 _GENERAL = (
     *("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "rip"),
     *(f"r{number}" for number in range(8, 16)),
@@ -93,7 +94,7 @@ class Caller:
                     stub.set_registers(saved, cpu.mode is Mode.USER32)
                     wrong = stub.registers().differing(own)
         finally:
-            self._session.memory.forget()
+            self._session.memory.drop()
         if wrong:
             raise CallError(f"these registers could not be put back exactly: {', '.join(wrong)}")
         return result
@@ -178,12 +179,12 @@ class Caller:
                 if trap is not None:
                     self._survive(trap, now)
                 if interrupt_pending():
-                    raise CallError("interrupted; the guest is as before")
+                    raise CallError(f"interrupted; {_KEPT}")
                 if time.monotonic() > end:
                     where = symbols.symbol_at(now["rip"])
                     raise CallError(
                         f"the call did not end within {seconds:g} s and was given up in {where}; "
-                        "the guest is as before"
+                        + _KEPT
                     )
                 # A slice ended, or a trap that the kernel survives, or a breakpoint of the user.
                 stub.step(cpu.thread)
@@ -198,7 +199,7 @@ class Caller:
             return
         cr2 = now["cr2"] if trap is TRAPS["asm_exc_page_fault"] else None
         what = faults.describe(trap, symbols.symbol_at(where), cr2)
-        raise CallError(f"{what}; the registers of the guest are as before")
+        raise CallError(f"{what}; {_KEPT}")
 
     def fixups(self) -> frozenset[int]:
         """Return the instructions whose faults the kernel and our module survive."""

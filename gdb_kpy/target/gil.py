@@ -64,6 +64,6 @@ def _run_until_free(session: Session, word: int, suspect: Vcpu) -> bool:
                     stub.step(suspect.thread)  # past a breakpoint of the user's
         finally:
             stub.unwatch(word, _WORD)
-    session.memory.forget()
+    session.memory.drop()
     forget_registers()
     return released

@@ -75,13 +75,13 @@ def kernel_view(stub: Stub, memory: Memory, probe: int) -> Iterator[None]:
     lent["cr3"] = own["cr3"] & ~PTI_USER_BITS
     with no_interrupts(), stub.raw():
         stub.set_registers(lent, narrow)
-    memory.forget()
+    memory.drop()
     try:
         yield
     finally:
         with no_interrupts(), stub.raw():
             stub.set_registers(own, narrow)
-        memory.forget()
+        memory.drop()
         forget_registers()
 
 

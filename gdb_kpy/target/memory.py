@@ -19,12 +19,16 @@ class Memory:
 
     def __init__(self) -> None:
         self._lines: dict[int, bytes] = {}
-        self.generation = 0
+        self.generation = 0  # how often the guest may have run since attaching
 
     def forget(self, _event: object = None) -> None:
-        """Drop what was read; an event handler, so it must not touch the target."""
+        """Drop what was read, as the guest ran; an event handler: it must not touch the target."""
         self._lines.clear()
         self.generation += 1
+
+    def drop(self) -> None:
+        """Drop what was read, as a call of ours changed memory while the guest stood still."""
+        self._lines.clear()
 
     def read(self, address: int, size: int) -> bytes:
         """Read memory; raises FaultError."""

@@ -76,10 +76,11 @@ def read(memory: Memory, found: linux_module.Module, off: linux_module.Offsets) 
             "the loaded module named kpy exports no kpy_debug_info", "rebuild with make and reload"
         ) from None
     info = debug_info.parse(memory.read, at)
-    return KpyModule(found, sections, _build_id(memory, sections), info)
+    return KpyModule(found, sections, build_id(memory, sections), info)
 
 
-def _build_id(memory: Memory, sections: dict[str, int]) -> str:
+def build_id(memory: Memory, sections: dict[str, int]) -> str:
+    """Read the build-id of the module that lies at these sections."""
     at = sections.get(_BUILD_ID_SECTION)
     if at is None:
         return ""

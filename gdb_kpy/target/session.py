@@ -74,10 +74,9 @@ class Session:
 
     def _same(self, found: linux_module.Module, known: KpyModule) -> bool:
         """Say whether a module in the list is the one that was read before."""
-        if found.address != known.loaded.address:
-            return False
-        sections = linux_module.sections(self.memory.read, found, self.offsets)
-        return sections == known.sections
+        return found.address == known.loaded.address and known.build_id == module.build_id(
+            self.memory, known.sections
+        )
 
     def bases(self) -> tuple[int, ...]:
         """Return the base of the per-CPU data of each CPU; it does not change after boot."""

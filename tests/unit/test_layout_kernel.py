@@ -12,7 +12,7 @@ import pytest
 from struct_layout import compare, open_dwarf, require_build_id
 from struct_layout.__main__ import main
 from struct_layout.dwarf import DwarfSource
-from struct_layout.model import Pointer, Record, size_of, strip
+from struct_layout.model import Pointer, Record, Typedef, size_of, strip
 from struct_layout.table import Table
 from struct_layout.view import flatten, spell
 
@@ -85,6 +85,35 @@ def test_the_whole_table_equals_what_pahole_reads(table: Table, kernel: dict[str
                 assert (size_of(mine.type) or 0) == place.size, f"{name}.{member}"
             compared += 1
     assert compared > 9000
+
+
+def test_nothing_is_missing_of_what_gcc_sees(
+    table: Table, kernel: dict[str, str], tmp_path: Path
+) -> None:
+    """The same headers with -g: the same types, members and constants."""
+    (tmp_path / "core.c").write_text((kit.ROOT / "struct_layout/headers/core.c").read_text())
+    (tmp_path / "Kbuild").write_text(
+        "obj-m := core.o\nCFLAGS_core.o := -g -gdwarf-5 -fno-eliminate-unused-debug-types\n"
+    )
+    kit.run("make", "-s", "-C", kernel["kdir"], f"M={tmp_path}", f"CC={kit.GCC}", "core.o")
+    linked = tmp_path / "core.elf"
+    kit.run("ld", "--unresolved-symbols=ignore-all", "-e0", tmp_path / "core.o", "-o", linked)
+    dwarf = open_dwarf(linked)
+    result = compare(table, dwarf)
+    assert result.ok, result.render_text()
+    assert result.counts()["equal"] > 2400
+    assert result.member_counts()["equal"] > 16000
+
+    def complete(source: Table | DwarfSource) -> set[tuple[str, str]]:
+        return {
+            (type.__class__.__name__, name)
+            for name in source.type_names()
+            for type in source.find(name)
+            if isinstance(type, Typedef) or not type.incomplete
+        }
+
+    # The table may have been built with more headers (LAYOUT_HEADERS=).
+    assert complete(dwarf) <= complete(table)
 
 
 @pytest.mark.parametrize(

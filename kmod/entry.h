@@ -87,6 +87,8 @@ void kpy_entry_init(struct kpy_entry *e, enum kpy_kind kind, struct kpy_session 
 /* Describes the stack the caller runs on, from the caller's frame downwards. */
 void kpy_entry_set_stack(struct kpy_entry *e, unsigned long lo, void *top);
 void kpy_entry_set_pystack(struct kpy_entry *e, void *base, size_t size);
+/* Leaves all Python code of the current entry for its base; no exception handler is asked. */
+void kpy_leave_python(struct kpy_entry *e);
 void kpy_entry_put_token(struct kpy_entry *e);
 
 /* May the code that entered Python sleep here? Only its own state counts, not that of the GIL. */

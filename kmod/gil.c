@@ -238,6 +238,14 @@ static void raise_timeout(struct kpy_entry *e)
 		mp_obj_new_exception_msg(&mp_type_TimeoutError, MP_ERROR_TEXT("ran too long"));
 }
 
+void kpy_leave_python(struct kpy_entry *e)
+{
+	if (!e->base)
+		return;
+	e->ts->nlr_top = e->base;
+	nlr_jump(NULL);
+}
+
 /* Called by the VM between bytecodes: lets others run, and stops what must stop. */
 void kpy_safe_point(void)
 {
@@ -254,10 +262,8 @@ void kpy_safe_point(void)
 	become(e, gil_lock());
 	if (unlikely(e->deadline) && rdtsc() > e->deadline)
 		raise_timeout(e);
-	if (unlikely(e->abort) && e->base) {
-		e->ts->nlr_top = e->base;
-		nlr_jump(NULL);
-	}
+	if (unlikely(e->abort))
+		kpy_leave_python(e);
 }
 
 void kpy_entry_init(struct kpy_entry *e, enum kpy_kind kind, struct kpy_session *session)

@@ -14,15 +14,19 @@
 
 #define CTRL_D 4
 
-/* Code outside a session has no input: end of file. */
 int mp_hal_stdin_rx_chr(void)
 {
 	struct kpy_session *s = kpy_current->session;
-	int c = -1;
+	int c;
 
-	if (s && kpy_current == &s->entry)
-		c = kpy_session_getc(s);
-	return c < 0 ? CTRL_D : c;
+	/* Code outside a session has no input: end of file. */
+	if (!s || kpy_current != &s->entry)
+		return CTRL_D;
+	c = kpy_session_getc(s);
+	/* The peer is gone. What it had typed so far is not to be executed. */
+	if (c < 0)
+		kpy_leave_python(&s->entry);
+	return c;
 }
 
 mp_uint_t mp_hal_stdout_tx_strn(const char *s, size_t n)

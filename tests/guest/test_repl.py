@@ -228,3 +228,15 @@ def test_deep_recursion_is_an_exception(guest: LiveGuest) -> None:
         "        print('caught')\n"
     )
     assert (out, err) == ("caught\ncaught\n", "")
+
+
+def test_hang_up_in_the_middle_of_input(guest: LiveGuest) -> None:
+    """A half-typed line, block or script is dropped with its session, and never run."""
+    guest.py("ran = 0")
+    for typed in (b"ran = 1", b"if True:\r    ran = 2\r", b"\x01ran = 3", b"\x05ran = 4\r"):
+        with Friendly(guest) as repl:
+            repl.send(typed)
+            time.sleep(0.2)
+    time.sleep(0.5)
+    assert guest.py("print(ran)") == ("0\n", "")
+    assert "kpy-repl" not in guest.sh("sleep 0.3; ps")[1]

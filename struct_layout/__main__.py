@@ -73,7 +73,7 @@ def _show(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([as_data(type) for type in found], indent=1))
         return 0
-    text = "\n\n".join(render(type) for type in found).expandtabs(8)
+    text = "\n\n".join(render(type) for type in found)
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         with contextlib.suppress(ImportError):
             from pygments import highlight

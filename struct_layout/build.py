@@ -219,11 +219,12 @@ def _compile(
     kernel: Kernel, compiler: Compiler, plugin: Path, folder: Path, chosen: Sequence[Unit]
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.records*"):  # a compile that was killed leaves parts
+        old.unlink()
     makefile = ["# Made by python3 -m struct_layout build\n"]
     for unit in chosen:
         (folder / f"{unit.name}.c").write_text(unit.text, "utf-8")
         (folder / f"{unit.name}.o").unlink(missing_ok=True)
-        (folder / f"{unit.name}.records").unlink(missing_ok=True)
         makefile.append(
             f"obj-m += {unit.name}.o\n"
             f"CFLAGS_{unit.name}.o := -fplugin={plugin} "

@@ -12,9 +12,23 @@ from struct_layout.view import shape, spell
 _CACHELINE = 64
 
 
+_INDENT = " " * 8
+_COMMENT_AT = 48  # the column where comments begin, when the code leaves room
+
+
 def render(type: Type) -> str:
     """Return the C-like text of a named type."""
-    return "\n".join(_lines(type))
+    text = []
+    for line in _lines(type):
+        code, tab, comment = line.lstrip("\t").partition("\t")
+        depth = len(line) - len(line.lstrip("\t"))
+        if tab:
+            # Comments stand in a column, two spaces away from longer lines.
+            code = f"{_INDENT * depth}{code}"
+            text.append(f"{code:<{_COMMENT_AT}}  {comment}")
+        else:
+            text.append(f"{_INDENT * depth}{code}")
+    return "\n".join(text)
 
 
 def _lines(type: Type) -> Iterator[str]:
@@ -46,15 +60,17 @@ def _record(record: Record, base: int, depth: int, name: str) -> Iterator[str]:
     tabs = "\t" * depth
     tag = f" {record.name}" if record.name else ""
     yield f"{tabs}{record.kind}{tag} {{"
-    position = base  # bits
+    position, shown = base, 0  # bits; the last cacheline told
     for member in record.members:
         at = base + member.offset
         if record.kind == "struct":
             if at > position:
                 yield f"{tabs}\t/* hole of {_distance(at - position)} */"
-            line, previous = at // 8 // _CACHELINE, max(position - 1, base) // 8 // _CACHELINE
-            if depth == 0 and line > previous:
-                yield f"{tabs}\t/* ---- cacheline {line} ---- */"
+            line, into = divmod(at // 8, _CACHELINE)
+            if depth == 0 and line > shown:
+                shown = line
+                behind = f" began {_bytes(into)} ago" if into else ""
+                yield f"{tabs}\t/* ---- cacheline {line}{behind} ---- */"
         yield from _member(member.name or "", at, member.bits, member.type, depth + 1)
         width = member.bits if member.bits is not None else (size_of(member.type) or 0) * 8
         position = max(position, at + width)

@@ -11,12 +11,11 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from guest.paths import cache_dir, make_dir, write_atomic
+from guest.paths import cache_dir, make_dir, scratch, write_atomic
 from guest.say import Progress, UserError, locked, note, size_text
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -291,15 +290,15 @@ class Apt:
                 return path
         make_dir(archives)
         check_space(archives, package.size)
-        with tempfile.TemporaryDirectory(dir=archives, prefix="get.") as folder:
+        with locked(self.root / "lock", "downloads packages"), scratch(archives, "get") as folder:
             self._fetch(
-                Path(folder),
+                folder,
                 f"download {package.name} {package.version}",
                 package.size,
                 "download",
                 f"{package.name}={package.version}",
             )
-            for path in Path(folder).glob("*.deb"):
+            for path in folder.glob("*.deb"):
                 return path.replace(archives / path.name)
         raise UserError(f"apt downloaded nothing for {package.name}: run again")
 

@@ -7,7 +7,6 @@ where everything is.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import re
 import shutil
@@ -15,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from guest import elf
 from guest.debian import RELEASES, Apt, Package, apt_environment, check_space, explain, run_tool
@@ -25,13 +24,11 @@ from guest.paths import (
     dump_json,
     make_dir,
     read_json,
+    scratch,
     write_atomic,
     write_if_changed,
 )
 from guest.say import Progress, UserError, locked, note
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 FLAVOUR = "cloud-amd64"
 # vmlinux with DWARF, unpacked headers and modules, with some room.
@@ -192,19 +189,21 @@ def fetch(krel: str | None) -> Kernel:
         total = sum(package.size for package in (image, debug, *headers))
         check_space(root, total + UNPACKED_SIZE)
         files = {p.name: wanted.apt.download(p) for p in (image, *headers, debug)}
-        with fresh_folder(root) as new:
+        with scratch(root, "new") as folder:
+            new = folder / "kernel"
+            new.mkdir()
             unpack_image(files[image.name], wanted.release, new)
             unpack_headers([files[p.name] for p in headers], wanted.release, new)
             unpack_vmlinux(files[debug.name], wanted.release, new / "vmlinux")
             identity = same_build(new / "vmlinux", new / "vmlinuz", wanted.release)
-            folder = root / wanted.release
+            place = root / wanted.release
             kernel = Kernel(
                 wanted.release,
                 wanted.version,
-                str(folder / "vmlinux"),
-                str(folder / "vmlinuz"),
-                str(folder / "kdir"),
-                str(folder / "modules"),
+                str(place / "vmlinux"),
+                str(place / "vmlinuz"),
+                str(place / "kdir"),
+                str(place / "modules"),
                 identity,
             )
             sizes = {
@@ -213,9 +212,9 @@ def fetch(krel: str | None) -> Kernel:
             }
             data = {**kernel._asdict(), "files": sizes, "debug_package": str(files[debug.name])}
             write_atomic(new / "kernel.json", dump_json(data))
-            if folder.exists():
-                shutil.rmtree(folder)
-            new.rename(folder)
+            if place.exists():
+                shutil.rmtree(place)
+            new.rename(place)
     return kernel
 
 
@@ -235,17 +234,6 @@ def packages_of(wanted: Wanted) -> list[Package]:
     for name, relation, version in re.findall(needs, headers[0].depends):
         headers.append(exact(name, version if relation == "=" else None))
     return [image, debug, *headers]
-
-
-@contextlib.contextmanager
-def fresh_folder(root: Path) -> Iterator[Path]:
-    """Give a folder for half results; those of interrupted runs go away (the lock is held)."""
-    for stale in root.glob("new.*"):
-        shutil.rmtree(stale, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix="new.") as folder:
-        new = Path(folder) / "kernel"
-        new.mkdir()
-        yield new
 
 
 def unpack_image(deb: Path, release: str, new: Path) -> None:

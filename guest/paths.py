@@ -6,11 +6,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import stat
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from guest.say import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REPO = Path(__file__).resolve().parent.parent
 BUILD = REPO / "build"
@@ -56,6 +61,18 @@ def runtime_dir() -> Path:
     if stat.S_IMODE(info.st_mode) & 0o077:
         raise UserError(f"{path} is open to others: run 'chmod 700 {path}'")
     return path
+
+
+@contextlib.contextmanager
+def scratch(root: Path, prefix: str) -> Iterator[Path]:
+    """Give a folder for half results, to be renamed when whole.
+
+    Those that killed runs left behind go away, so the caller must hold the lock on `root`.
+    """
+    for stale in root.glob(f"{prefix}.*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=root, prefix=f"{prefix}.") as folder:
+        yield Path(folder)
 
 
 def write_atomic(path: Path, data: str | bytes, mode: int = 0o644) -> None:

@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from guest.debian import Apt, check_space  # noqa: E402
-from guest.paths import BUILD, cache_dir, make_dir, read_json, write_atomic  # noqa: E402
+from guest.paths import BUILD, cache_dir, make_dir, read_json, scratch, write_atomic  # noqa: E402
 from guest.say import UserError, locked, note, run_main  # noqa: E402
 
 UNPACKED_SIZE = 120_000_000
@@ -81,9 +80,9 @@ def fetch(pin: Pin, folder: Path) -> Path:
             f"but micropython/upstream.json pins {pin.sha256}: do not use it before it is known why"
         )
     make_dir(folder)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="get.") as temporary:
-        apt.download_source(pin.package, pin.version, Path(temporary))
-        found = Path(temporary) / pin.archive
+    with scratch(folder, "get") as temporary:
+        apt.download_source(pin.package, pin.version, temporary)
+        found = temporary / pin.archive
         if not found.is_file() or file_sha256(found) != pin.sha256:
             raise UserError(f"{pin.archive}: the download does not have the pinned SHA-256")
         found.replace(path)
@@ -139,8 +138,8 @@ def prepare(pin: Pin, patches: list[Path], root: Path) -> Path:
         archive = fetch(pin, root)
         check_space(root, UNPACKED_SIZE)
         note(f"  unpack MicroPython {pin.version}" + f", {len(patches)} patches" * bool(patches))
-        with tempfile.TemporaryDirectory(dir=root, prefix="unpack.") as temporary:
-            fresh, old = Path(temporary) / "fresh", Path(temporary) / "old"
+        with scratch(root, "unpack") as temporary:
+            fresh, old = temporary / "fresh", temporary / "old"
             fresh.mkdir()
             try:
                 unpack(archive, fresh)

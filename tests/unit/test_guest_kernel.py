@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from test_guest_elf import bzimage, elf_file
 
-from guest import kernel, setup
+from guest import kernel, paths, setup
 from guest.debian import Package
 from guest.kernel import Kernel
 from guest.say import UserError
@@ -147,7 +147,7 @@ def test_damaged_cache_is_not_trusted(places: Path, damage: str) -> None:
 
 def test_half_results_go_away(tmp_path: Path) -> None:
     (tmp_path / "new.old").mkdir()
-    with pytest.raises(KeyboardInterrupt), kernel.fresh_folder(tmp_path) as new:
+    with pytest.raises(KeyboardInterrupt), paths.scratch(tmp_path, "new") as new:
         assert not (tmp_path / "new.old").exists()
         (new / "vmlinux").write_text("half")
         raise KeyboardInterrupt

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LEAVE = b"\x1d"  # Ctrl-]
+SILENCE = 1.0
 
 
 @contextlib.contextmanager
@@ -47,7 +48,10 @@ def talk(host: str, port: int) -> int:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         watched = [peer, sys.stdin]
         while True:
-            ready = select.select(watched, [], [])[0]
+            ended = sys.stdin not in watched
+            ready = select.select(watched, [], [], SILENCE if ended else None)[0]
+            if not ready:
+                break
             if peer in ready:
                 data = peer.recv(65536)
                 if not data:
@@ -64,7 +68,6 @@ def talk(host: str, port: int) -> int:
                 if not keys:
                     # A pipe has ended: show what the guest still says, then go.
                     watched = [peer]
-                    peer.shutdown(socket.SHUT_WR)
     if os.isatty(1):
         print()
     return 0

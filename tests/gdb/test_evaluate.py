@@ -159,8 +159,8 @@ def soak(gdb: GdbRunner, stops: int) -> dict[str, Any]:
 
 LOADS = {
     "idle": "true",
-    "user": "for i in 1 2; do (while :; do :; done) & echo $! >> /tmp/soak; done",
-    "kernel": "for i in 1 2; do dd if=/dev/zero of=/dev/null bs=4k & echo $! >> /tmp/soak; done",
+    "user": "for i in 1 2; do (while :; do :; done) & echo $! >> /tmp/soak; done; sleep 0.3",
+    "kernel": "for i in 1 2; do dd if=/dev/zero of=/dev/null bs=4k & echo $! >> /tmp/soak; done; sleep 0.3",
 }
 
 

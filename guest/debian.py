@@ -30,6 +30,7 @@ RELEASES = {
     "bullseye": (("main", "bullseye"), ("security", "bullseye-security")),
     "trixie": (("main", "trixie"), ("security", "trixie-security")),
 }
+GONE = "the mirror no longer has a file that its lists name"
 LISTS_MAX_AGE = 24 * 3600.0
 
 
@@ -102,6 +103,8 @@ def explain(output: str, otherwise: str) -> str:
         return (
             f"the mirror's index is out of date or this machine's clock is wrong: {_first(errors)}"
         )
+    if " 404 " in text:
+        return f"{GONE}: {otherwise}; run again for new lists"
     if re.search(
         r"Could not resolve|Temporary failure|Could not connect|Unable to connect|Connection "
         r"(failed|refused|timed out|reset)|Network is unreachable|Failed to fetch|Could not wait",
@@ -344,7 +347,6 @@ class Apt:
             if " 404 " in text:
                 # The mirror moved on since our lists were made.
                 self.stamp.unlink(missing_ok=True)
-                raise UserError(f"{what}: no longer on the mirror; run again for new lists")
             raise UserError(explain(text, what))
         progress.finish()
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 
-from guest.debian import apt_environment, explain, run_tool
+from guest.debian import GONE, apt_environment, explain, run_tool
 from guest.say import Progress, UserError, note
 
 LOCK_SECONDS = 120
@@ -87,7 +87,15 @@ def install(groups: list[str]) -> None:
     if not known(names):
         note("packages: update the package lists")
         _apt(root, "update", "-o", "APT::Update::Error-Mode=any")
-    _apt(root, "install", "-y", "--no-install-recommends", *names)
+    install = ("install", "-y", "--no-install-recommends", *names)
+    try:
+        _apt(root, *install)
+    except UserError as error:
+        if not str(error).startswith(GONE):
+            raise
+        note("packages: the package lists are too old, update them")
+        _apt(root, "update", "-o", "APT::Update::Error-Mode=any")
+        _apt(root, *install)
     left = missing(names)
     if left:
         raise UserError(

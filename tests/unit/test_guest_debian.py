@@ -156,7 +156,7 @@ def test_package_gone_from_the_mirror(cache: Path, monkeypatch: pytest.MonkeyPat
     stamp.write_text("")
     gone = "echo 'E: Failed to fetch http://m.test/x  404  Not Found' >&2; exit 100"
     fake_tools(cache / "bin", monkeypatch, apt_get=gone)
-    with pytest.raises(UserError, match="no longer on the mirror"):
+    with pytest.raises(UserError, match="no longer has a file"):
         Apt("bookworm").download(Package("thing", "1", 8, ""))
     assert not stamp.exists()
 
@@ -229,6 +229,24 @@ def test_updates_first_when_a_package_is_unknown(
     )
     packages.install(["test"])
     assert [line.split()[5] for line in log.read_text().splitlines()] == ["update", "install"]
+
+
+def test_outdated_package_lists(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lists name a version that the mirror has replaced since."""
+    log = cache / "log"
+    monkeypatch.setattr(packages, "root_command", list)
+    fake_tools(
+        cache / "bin",
+        monkeypatch,
+        dpkg_query=f"grep -q again {log} 2>/dev/null && echo socat installed; exit 1",
+        apt_cache="printf 'socat:\\n  Candidate: 1\\n'",
+        apt_get='case "$*" in *update*) touch "$0.new" ;; esac\n'
+        'if [ -e "$0.new" ]; then '
+        f"echo again >>{log}; else "
+        "echo 'E: Failed to fetch http://m.test/x  404  Not Found'; exit 100; fi",
+    )
+    packages.install(["test"])
+    assert "again" in log.read_text()
 
 
 def test_held_lock_is_one_line(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,6 @@ PYTHON := /usr/bin/python3
 VENV := .venv/bin/python
 KREL ?=
 KDIR ?=
-export KREL KDIR
 
 TOP := $(CURDIR)
 c-files = $(shell git ls-files 'kmod/*.[ch]' 'micropython/*.[ch]' ':!kmod/debug/fields.h' \

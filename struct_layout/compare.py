@@ -295,7 +295,7 @@ def _compare_records(ours: Record, theirs: Record) -> tuple[dict[str, int], list
     differences: list[Difference] = []
     if ours.kind != theirs.kind:
         differences.append(Difference("", "kind", ours.kind, theirs.kind))
-    if ours.size != theirs.size:
+    if ours.size != theirs.size and not (ours.opaque and not ours.size):
         differences.append(Difference("", "size", str(ours.size), str(theirs.size)))
     counts: Counter[str] = Counter()
     if ours.opaque or (ours.transparent and not theirs.members):

@@ -82,7 +82,7 @@ PAYLOAD = (1 << PAYLOAD_BITS) - 1
 QUAL_SHIFT = 23  # in the payload of T_QUALIFIED: four bits of qualifiers over the pool index
 QUALS = "cvra"
 FLEXIBLE = 0xFFFFFFFF  # the count of a flexible array
-NO_SIZE = 0xFFFFFFFF
+NO_SIZE = 0xFFFFFFFF  # of something opaque: unknown, or too large for a table
 
 # Kinds of index entries (top 4 bits; the rest is an index in the section).
 I_RECORD, I_ENUM, I_TYPEDEF, I_DECL, I_CONSTANT = range(1, 6)
@@ -325,7 +325,7 @@ class Table:
         record = Record(
             "union" if info & R_UNION else "struct",
             self._text(name) if name else None,
-            size,
+            0 if size == NO_SIZE else size,
             1 << (info >> R_ALIGN_SHIFT & 63),
             load=lambda: [self._member(at) for at in range(first, after)],
             packed=bool(info & R_PACKED),

@@ -36,6 +36,11 @@ def write_table(contents: Contents, identity: Identity) -> bytes:
     return _Writer(identity).write(contents)
 
 
+def _too_large(record: Record) -> bool:
+    """Whether the bit offsets of a record (of 512 MiB) do not fit: it becomes opaque."""
+    return record.size >= t.NO_SIZE or any(m.offset >= _U32 for m in record.members)
+
+
 def _log2(align: int) -> int:
     return max(align, 1).bit_length() - 1
 
@@ -234,14 +239,10 @@ class _Writer:
             firsts.append(len(members))
             if record.name:
                 self.strings.want(record.name)
-            for member in record.members:
+            for member in () if _too_large(record) else record.members:
                 word = self.word(member.type)
                 if member.bits is not None:
                     word = self._parts(t.T_BITFIELD, word, member.bits)
-                if member.offset >= _U32:
-                    raise LayoutError(
-                        f"{record.kind} {record.name or '(anonymous)'} is too large for a table"
-                    )
                 if member.name:
                     self.strings.want(member.name)
                 members.append((member, word))
@@ -274,12 +275,11 @@ class _Writer:
                 (t.R_LOCAL, record.local),
                 (t.R_REVERSE, record.reverse),
                 (t.R_TRANSPARENT, record.transparent),
-                (t.R_OPAQUE, record.opaque),
+                (t.R_OPAQUE, record.opaque or _too_large(record)),
             ):
                 info |= flag if on else 0
-            if record.size >= _U32:
-                raise LayoutError(f"{record.kind} {record.name} is too large for a table")
-            yield self.strings.at(record.name), record.size, first, info
+            size = t.NO_SIZE if _too_large(record) else record.size
+            yield self.strings.at(record.name), size, first, info
         yield 0, 0, end, 0
 
     def _enum_entries(self, firsts: list[int], end: int) -> Iterable[tuple[int, ...]]:

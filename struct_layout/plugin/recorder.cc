@@ -176,13 +176,13 @@ bool recorder::describe_spelling(tree type, std::string &out)
 {
 	tree decl = typedef_decl(type);
 	tree plain = decl ? TREE_TYPE(decl) : NULL_TREE;
-	/* Qualifiers of an array are those of its elements. */
-	int quals = TREE_CODE(type) == ARRAY_TYPE ? 0 : TYPE_QUALS(type);
-	addr_space_t space = TYPE_ADDR_SPACE(type);
+	/* Qualifiers of an array are those of its elements; on a function they are attributes. */
+	bool bare = TREE_CODE(type) == ARRAY_TYPE || TREE_CODE(type) == FUNCTION_TYPE;
+	int quals = bare ? 0 : TYPE_QUALS(type);
+	addr_space_t space = bare ? 0 : TYPE_ADDR_SPACE(type);
 
 	if (decl && plain && plain != error_mark_node) {
-		if (TREE_CODE(type) != ARRAY_TYPE)
-			quals &= ~TYPE_QUALS(plain);
+		quals &= ~TYPE_QUALS(plain);
 		if (TYPE_ADDR_SPACE(plain) == space)
 			space = 0;
 	}

@@ -231,6 +231,54 @@ def test_assembler_and_cplusplus_are_left_alone(tmp_path: Path) -> None:
     assert not output.exists()
 
 
+ODD = Path(__file__).parent / "layout_odd.c"
+
+
+def test_odd_code(tmp_path: Path) -> None:
+    source = tmp_path / "odd.c"
+    source.write_text(ODD.read_text())
+    for flags in ((), ("-O2",), ("-std=gnu17", "-O2", "-g")):
+        table = kit.table_of(source, "-mavx", *flags)
+    result = compare(table, open_dwarf(kit.debug_info(source, "-mavx")))
+    assert result.ok, result.render_text()
+    assert result.counts()["equal"] > 10
+    # GCC's debug information leaves out what is declared in a list of parameters.
+    alone = {type.name for type in result.types if type.verdict != "equal"}
+    assert alone == {"struct only_in_parameters", "struct vla_in_parameters"}
+    huge = record(table, "huge_array")
+    assert huge.size == 0 and huge.opaque  # beyond what a table can say
+    attributed = table.declaration("attributed")
+    assert attributed is not None and isinstance(attributed.type, Function)
+    assert attributed.noreturn
+
+
+@pytest.mark.parametrize("path", [HARD, ODD], ids=["hard", "odd"])
+def test_broken_code_breaks_no_compiler(tmp_path: Path, path: Path) -> None:
+    """Whatever errors the parser has recovered from: never an internal compiler error."""
+    chance = random.Random(11)
+    lines = path.read_text().splitlines()
+    source, output = tmp_path / "broken.c", tmp_path / "broken.records"
+    failed = 0
+    for _ in range(40):
+        text = list(lines)
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randrange(len(text))
+            words = text[at].split(" ")
+            del words[chance.randrange(len(words))]
+            text[at] = " ".join(words)
+        source.write_text("\n".join(text))
+        done = subprocess.run(
+            [kit.GCC, "-w", "-fsyntax-only", "-mavx", f"-fplugin={kit.plugin()}",
+             f"-fplugin-arg-kpy_layout-output={output}", str(source)],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode in (0, 1) and "internal compiler error" not in done.stderr
+        assert output.exists() == (done.returncode == 0)
+        failed += done.returncode
+        output.unlink(missing_ok=True)
+    assert 0 < failed < 40
+
+
 # ---- Random structs ------------------------------------------------------------------------------
 
 

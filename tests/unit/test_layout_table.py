@@ -73,7 +73,7 @@ def describe(type: Type) -> Any:
 
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)
-SIZES = st.integers(0, (1 << 32) - 1)
+SIZES = st.integers(0, (1 << 32) - 2)
 ALIGNS = st.sampled_from([1, 2, 4, 8, 16, 4096])
 
 
@@ -247,10 +247,19 @@ def test_nonsense_under_a_good_checksum_ends_in_one_line(data: st.DataObject) ->
         pass
 
 
-def test_what_does_not_fit_is_said() -> None:
-    huge = Record("struct", "huge", 1 << 33, 1)
-    with pytest.raises(LayoutError, match="struct huge is too large"):
-        write_table(Contents([huge], []), IDENTITY)
+def test_what_does_not_fit_becomes_opaque() -> None:
+    huge = Record("struct", "huge", 1 << 33, 1, [Member("a", 0, None, Void())])
+    far = Record("struct", "far", 1 << 31, 1, [Member("a", 1 << 33, None, Void())])
+    table = Table(write_table(Contents([huge, far], []), IDENTITY))
+    for name in ("huge", "far"):
+        (found,) = table.find(name)
+        assert isinstance(found, Record)
+        assert (found.opaque, found.size, found.members) == (True, 0, ())
+
+
+def test_a_name_with_a_nul_is_refused() -> None:
+    with pytest.raises(LayoutError, match="name with a NUL byte"):
+        write_table(Contents([Record("struct", "a\0b", 1, 1)], []), IDENTITY)
 
 
 def test_strings_share_their_tails() -> None:

@@ -32,6 +32,7 @@ from struct_layout.model import (
 )
 
 # A shape is a tuple whose first item says the kind:
+#   (records and enums that are only declared have just kind and name)
 #   ("void",) ("int", size, signed) ("bool", size) ("float", size) ("enum", name, size, signed)
 #   ("struct"|"union", name, size) ("ptr", shape behind) ("array", count, shape of elements)
 #   ("func", result, params, variadic) ("func",) ("vector", size) ("complex", size)
@@ -71,10 +72,12 @@ def shape(type: Type, behind: bool = False) -> Shape:
         return ("ptr", shape(type.target, True))
     if isinstance(type, Record):
         name = type.name or alias
-        return (type.kind, name) if behind else (type.kind, name, type.size)
+        known = not (behind or type.incomplete)
+        return (type.kind, name, type.size) if known else (type.kind, name)
     if isinstance(type, Enum):
         name = type.name or alias
-        return ("enum", name) if behind else ("enum", name, type.size, type.signed)
+        known = not (behind or type.incomplete)
+        return ("enum", name, type.size, type.signed) if known else ("enum", name)
     if isinstance(type, Array):
         # DWARF does not tell int a[0] from int a[].
         return ("array", type.count or 0, shape(type.target, behind))

@@ -44,7 +44,8 @@ register long stack_pointer asm("rsp");
 extern int aliased __attribute__((alias("thread_like")));
 int thread_like;
 extern void *memcpy(void *, const void *, unsigned long);
-void attributed(void) __attribute__((const, noreturn, cold));
+void attributed(void) __attribute__((noreturn, cold));
+int attributed_const(int) __attribute__((const));
 void (*attributed_pointer)(void) __attribute__((noreturn));
 int knr(a, b)
 int a;

@@ -250,6 +250,8 @@ def test_odd_code(tmp_path: Path) -> None:
     attributed = table.declaration("attributed")
     assert attributed is not None and isinstance(attributed.type, Function)
     assert attributed.noreturn
+    constant = table.declaration("attributed_const")
+    assert constant is not None and spell(constant.type, "f") == "int f(int)"
 
 
 @pytest.mark.parametrize("path", [HARD, ODD], ids=["hard", "odd"])

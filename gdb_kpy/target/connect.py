@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import re
 import stat
+import time
 from pathlib import Path
 
 import gdb
@@ -14,6 +15,9 @@ from gdb_kpy.core.errors import NotReadyError
 from gdb_kpy.target.stub import Stub
 
 _START = "start a guest (`python3 -m guest up`), or give its name or socket"
+_ANSWER_SECONDS = 3
+_LEAVING_SECONDS = 2  # in which a debugger that has just ended is gone
+_CONNECTED = "03"  # in /proc/net/unix
 _HOST_PORT = re.compile(r"^(tcp:)?\[?[\w.:-]*\]?:\d+$")
 
 
@@ -76,15 +80,36 @@ def _check_socket(address: str) -> None:
         ) from None
     if not stat.S_ISSOCK(mode):
         raise NotReadyError(f"{address} is not a socket", _START)
+    # QEMU serves one debugger. A second one would wait in vain, and stop the guest later.
+    end = time.monotonic() + _LEAVING_SECONDS
+    while _in_use(address):
+        if time.monotonic() > end:
+            raise NotReadyError(f"another debugger is attached at {address}", "`detach` it first")
+        time.sleep(0.1)
+
+
+def _in_use(socket: str) -> bool:
+    """Say whether somebody is connected to a unix socket of this machine."""
+    names = {socket, str(Path(socket).resolve())}
+    try:
+        lines = Path("/proc/net/unix").read_text().splitlines()[1:]
+    except OSError:
+        return False
+    for line in lines:
+        words = line.split(maxsplit=7)
+        if len(words) == 8 and words[5] == _CONNECTED and words[7] in names:
+            return True
+    return False
 
 
 def _explain(address: str, error: str) -> NotReadyError:
     text = error.rstrip(".")
     if "refused" in text or "No such file" in text:
         return NotReadyError(f"nothing listens at {address}", _START)
-    if "timed out" in text.lower() or "packet error" in text or "did not respond" in text:
+    if any(word in text for word in ("imed out", "packet error", "respond", "unexpectedly")):
         return NotReadyError(
-            f"{address} does not answer ({text})", "is another debugger attached to this guest?"
+            f"{address} does not answer like a gdbstub ({text})",
+            "is another debugger attached to this guest?",
         )
     return NotReadyError(f"cannot connect to {address} ({text})", _START)
 
@@ -92,4 +117,4 @@ def _explain(address: str, error: str) -> NotReadyError:
 def _execute(command: str) -> None:
     # Without retries a port where nobody listens is told at once; the stop is not news.
     quiet = "with tcp auto-retry off -- with suppress-cli-notifications on -- "
-    gdb.execute(quiet + command, to_string=True)
+    gdb.execute(f"with remotetimeout {_ANSWER_SECONDS} -- {quiet}{command}", to_string=True)

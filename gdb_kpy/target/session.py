@@ -141,11 +141,11 @@ def attach(
     if not candidates:
         raise NotReadyError("the guest's vmlinux is not known", "give it by -vmlinux FILE")
     files = [(elf.ElfFile(candidate.vmlinux), candidate) for candidate in candidates]
+    require_stopped()
     forget()
     stub, fresh = connect.connect(address)
     memory = Memory()
     try:
-        require_stopped()
         running, chosen = _first_that_fits(stub, memory, files)
         if not symbols.has_index(running.build_id):
             progress(f"Reading the debug info of {running.path.name}; its index is kept.")

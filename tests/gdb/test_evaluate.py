@@ -158,17 +158,18 @@ def soak(gdb: GdbRunner, stops: int) -> dict[str, Any]:
 
 
 LOADS = {
-    "idle": "true",
-    "user": "for i in 1 2; do (while :; do :; done) & echo $! >> /tmp/soak; done; sleep 0.3",
-    "kernel": "for i in 1 2; do dd if=/dev/zero of=/dev/null bs=4k & echo $! >> /tmp/soak; done; sleep 0.3",
+    "idle": "",
+    "user": "while :; do :; done",
+    "kernel": "dd if=/dev/zero of=/dev/null bs=4k",
 }
 
 
 @pytest.mark.parametrize("load", LOADS)
 def test_random_stops(guest: LiveGuest, gdb: GdbRunner, load: str) -> None:
     """200 in all: user mode, idle, kernel; the guest keeps ticking and its log clean."""
-    status, out = guest.sh(f": > /tmp/soak; ({LOADS[load]}) > /dev/null 2>&1 < /dev/null")
-    assert status == 0, out
+    guest.sh(": > /tmp/soak")
+    for _ in range(2 if LOADS[load] else 0):
+        guest.sh(f"({LOADS[load]}) > /dev/null 2>&1 < /dev/null & echo $! >> /tmp/soak; sleep 0.3")
     try:
         before = float(guest.sh("cat /proc/uptime")[1].split()[0])
         report = soak(gdb, 67)

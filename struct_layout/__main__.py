@@ -38,10 +38,14 @@ def load_table(path: Path) -> Table:
 
 
 def _plugin(options: argparse.Namespace) -> int:
+    from struct_layout.build import choose_compiler, read_kernel
     from struct_layout.gcc import build_plugin
 
-    made = build_plugin(options.output, options.cc)
-    print(f"layout plugin: {options.output} {f'built for {options.cc}' if made else 'up to date'}")
+    command = options.cc or "gcc-12"
+    if options.kdir:
+        command = choose_compiler(read_kernel(options.kdir), options.cc).command
+    made = build_plugin(options.output, command)
+    print(f"layout plugin: {options.output} {f'built for {command}' if made else 'up to date'}")
     return 0
 
 
@@ -118,7 +122,8 @@ def _parser() -> argparse.ArgumentParser:
 
     plugin = commands.add_parser("plugin", help="build the GCC plugin")
     plugin.add_argument("-o", "--output", type=Path, required=True, metavar="SO")
-    plugin.add_argument("--cc", default="gcc-12", help="the compiler it is for")
+    plugin.add_argument("--cc", help="the compiler it is for (default: gcc-12)")
+    plugin.add_argument("--kdir", type=Path, help="take the compiler that built this kernel")
     plugin.set_defaults(run=_plugin)
 
     build = commands.add_parser("build", help="build a layout table from kernel headers")

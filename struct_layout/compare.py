@@ -45,7 +45,7 @@ class Difference(NamedTuple):
     what: str
     plugin: str
     dwarf: str
-    shift: int | None = None  # by how many bits it moved, when that is what differs
+    shift: int | None = None  # by how many bits (for a constant: how much) it moved
 
 
 class TypeResult(NamedTuple):
@@ -364,7 +364,15 @@ def _compare_enums(ours: Enum, theirs: Enum) -> tuple[dict[str, int], list[Diffe
             differences.append(Difference(name, "presence", str(value), "absent"))
         elif others[name] != value:
             counts[DIFFERS] += 1
-            differences.append(Difference(name, "enumerator value", str(value), str(others[name])))
+            differences.append(
+                Difference(
+                    name,
+                    "enumerator value",
+                    str(value),
+                    str(others[name]),
+                    value - others[name],
+                )
+            )
         else:
             counts[EQUAL] += 1
     for name, value in others.items():

@@ -26,12 +26,14 @@ def summary(check: CheckResult) -> str:
 def render_text(check: CheckResult, limit: int) -> str:
     """Return the whole report."""
     lines = [summary(check)]
+    wanted = {name.split()[-1] for name in check.selection}
     differing = [result for result in check.types if result.verdict == "differs"]
+    # What was asked for, then structs before enums: a constant seldom is the cause.
+    differing.sort(key=lambda r: (r.name.split()[-1] not in wanted, r.name.startswith("enum")))
     for result in differing[:limit]:
         lines += _type_lines(result)
     if len(differing) > limit:
         lines.append(f"… and {len(differing) - limit} more types that differ")
-    wanted = {name.split()[-1] for name in check.selection}
     for result in check.types:
         name = result.name.split()[-1]
         if result.verdict.startswith("only") and name in wanted:
@@ -58,12 +60,15 @@ def _grouped(differences: Iterable[Difference]) -> Iterable[str]:
         first, last = run[0], run[-1]
         if len(run) == 1:
             return _line(first)
-        distance = f"{first.shift or 0:+d} bits"
-        if (first.shift or 0) % 8 == 0:
-            distance = f"{(first.shift or 0) // 8:+d} bytes"
+        shift = first.shift or 0
+        if first.what == "enumerator value":
+            what, distance = "constants", f"{shift:+d}"
+        else:
+            what = "members"
+            distance = f"{shift:+d} bits" if shift % 8 else f"{shift // 8:+d} bytes"
         return (
-            f"{first.path} … {last.path}: {len(run)} members moved by {distance} "
-            f"(from {first.what} {first.dwarf} in dwarf to {first.plugin} in the plugin's table)"
+            f"{first.path} … {last.path}: {len(run)} {what} moved by {distance} "
+            f"(the first from {first.what} {first.dwarf} in dwarf to {first.plugin} in plugin)"
         )
 
     for difference in differences:

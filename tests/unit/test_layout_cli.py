@@ -220,6 +220,16 @@ def test_another_compiler_than_the_kernels(
     assert "there is no compiler gcc-11" in capsys.readouterr().err
 
 
+def test_the_plugin_is_for_the_kernels_compiler(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kdir = str(kernel_like(tmp_path / "kdir", "11.2.0", "5.15.0-test"))
+    assert main(["plugin", "-o", str(tmp_path / "p.so"), "--kdir", kdir]) == 2
+    assert "there is no compiler gcc-11" in capsys.readouterr().err
+    assert main(["plugin", "-o", str(tmp_path / "p.so"), "--kdir", kdir, "--cc", "gcc-12"]) == 2
+    assert "5.15.0-test was built by gcc-11" in capsys.readouterr().err
+
+
 def test_the_plugin_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kdir = str(kernel_like(tmp_path / "kdir", "12.2.0", "6.1.0-test"))
     words = {"kdir": kdir, "plugin": str(tmp_path / "none.so"), "table": str(tmp_path / "t")}

@@ -273,6 +273,27 @@ def test_a_shift_is_told_in_one_line(records: Path, dwarf: DwarfSource) -> None:
     assert len(lines) < 10
 
 
+def test_shifted_constants_are_told_in_one_line(records: Path, dwarf: DwarfSource) -> None:
+    contents = read_unit(records).contents
+    shade = named(contents, "shade")
+    assert isinstance(shade, Enum)
+    shade.set_constants((name, value + 1) for name, value in shade.constants)
+    lines = compare(table(contents), dwarf, ["shade"]).render_text().splitlines()
+    assert len(lines) == 3
+    assert "LIGHT … DARKER: 3 constants moved by +1" in lines[2]
+
+
+def test_what_was_asked_for_comes_first(records: Path, dwarf: DwarfSource) -> None:
+    contents = read_unit(records).contents
+    enumerator(contents)
+    shift(contents)
+    for selection in ([], ["sample"]):
+        lines = compare(table(contents), dwarf, selection).render_text().splitlines()
+        assert lines[1] == "struct sample: differs"
+    lines = compare(table(contents), dwarf, ["sh*", "sample"]).render_text().splitlines()
+    assert lines[1] == "struct sample: differs"
+
+
 def check(records: Path, dwarf: DwarfSource, *names: str) -> CheckResult:
     return compare(table(read_unit(records).contents), dwarf, names)
 

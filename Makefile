@@ -49,7 +49,8 @@ module: kernel micropython venv ## Build build/<release>/kpy.ko
 
 .PHONY: .module
 .module:
-	@$(VENV) -m struct_layout plugin -o $(out)/plugin/kpy_layout.so
+	@$(VENV) -m struct_layout plugin --kdir "$(call kernel-field,kdir)" \
+		-o $(out)/plugin/kpy_layout.so
 	@$(VENV) -m struct_layout build --kdir "$(call kernel-field,kdir)" \
 		--plugin $(out)/plugin/kpy_layout.so -o $(out)/layout.table \
 		$(if $(LAYOUT_HEADERS),--headers $(LAYOUT_HEADERS))

@@ -54,6 +54,16 @@ class Reply:
     output: Text
 
 
+def _joined(writes: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Join writes to neighbouring places: each costs a round trip."""
+    joined: list[tuple[int, bytes]] = []
+    for at, data in sorted(writes):
+        if joined and joined[-1][0] + len(joined[-1][1]) == at:
+            at, data = joined[-1][0], joined.pop()[1] + data
+        joined.append((at, data))
+    return joined
+
+
 @dataclass(frozen=True)
 class Mailbox:
     """A mailbox at its address, described by the module's own offsets."""
@@ -73,14 +83,16 @@ class Mailbox:
                 f"the source has {len(raw)} bytes and the mailbox takes {room}",
                 "shorten it, or put it into a file and import it in the guest",
             )
-        return [
-            (self._at("source"), raw),
-            (self._at("source_len"), len(raw).to_bytes(8, "little")),
-            (self._at("kind"), int(kind).to_bytes(4, "little")),
-            (self._at("timeout_ms"), timeout_ms.to_bytes(4, "little")),
-            (self._at("status"), bytes(4)),
-            (self._at("state"), STATE_IDLE.to_bytes(4, "little")),
-        ]
+        return _joined(
+            [
+                (self._at("source"), raw),
+                (self._at("source_len"), len(raw).to_bytes(8, "little")),
+                (self._at("kind"), int(kind).to_bytes(4, "little")),
+                (self._at("timeout_ms"), timeout_ms.to_bytes(4, "little")),
+                (self._at("status"), bytes(4)),
+                (self._at("state"), STATE_IDLE.to_bytes(4, "little")),
+            ]
+        )
 
     def state(self, read: Read) -> int:
         """Read the state word."""

@@ -41,8 +41,8 @@ class Call:
     return_address: int  # never executed otherwise
     seconds: float
     writes: Sequence[tuple[int, bytes]] = ()  # memory to fill in first
-    undo: Sequence[tuple[int, int]] = ()  # (address, size) of what an aborted call must put back
     abort: int | None = None  # function that cleans up after an aborted call
+    undo: Sequence[tuple[int, int]] = ()  # without one: (address, size) of what to put back
 
 
 class Caller:
@@ -128,7 +128,8 @@ class Caller:
 
     def _guarded(self, cpu: Vcpu, call: Call, context: Registers) -> int:
         stub = self._stub
-        kept = [(at, stub.read(at, size)) for at, size in call.undo]
+        undo = () if call.abort is not None else call.undo
+        kept = [(at, stub.read(at, size)) for at, size in undo]
         preempt_at = cpu.percpu_base + self._preempt
         preempt = stub.read(preempt_at, 4)
         for at, data in call.writes:

@@ -15,6 +15,7 @@ from gdb_kpy.target.stub import forget_registers, interrupt_pending, no_interrup
 
 _SECONDS = 2.0
 _WORD = 4
+_MOST_STEPS = 100
 
 
 def holder(session: Session, info: DebugInfo) -> int | None:
@@ -36,17 +37,46 @@ def free(session: Session, info: DebugInfo, vcpus: Sequence[Vcpu]) -> Vcpu | Non
     cpu = holder(session, info)
     if cpu is None:
         return None
-    if cpu >= 0:
-        suspects = [v for v in vcpus if v.cpu == cpu]
-    else:
-        suspects = [v for v in vcpus if v.mode is Mode.KERNEL and not v.irqs_on and not v.halted]
-    for suspect in suspects:
-        if _run_until_free(session, info["addr.gil_word"], suspect):
+    if cpu < 0:
+        mover = _step_through(session, info, vcpus)
+        cpu = holder(session, info)
+        if cpu is None:
+            return mover
+    for suspect in vcpus:
+        if suspect.cpu == cpu and _run_until_free(session, info["addr.gil_word"], suspect):
             return suspect
     who = f"CPU {cpu} holds the GIL" if cpu >= 0 else "a CPU is taking or leaving the GIL"
     raise NotReadyError(
         f"{who} and did not let go of it within {_SECONDS:g} s", "`continue` and stop again"
     )
+
+
+def _step_through(session: Session, info: DebugInfo, vcpus: Sequence[Vcpu]) -> Vcpu | None:
+    """Step the CPU that is about to own the GIL, or to leave it, until it does.
+
+    Between the writes of the two variables are a few instructions of the module with interrupts
+    off. CPUs that wait for the GIL may stand in such code too; they only go around their loop.
+    """
+    stub = session.stub
+    start, end = session.module().text_range
+    for suspect in vcpus:
+        in_module = start <= suspect.registers["rip"] < end
+        if not in_module or suspect.mode is not Mode.KERNEL or suspect.irqs_on:
+            continue
+        with no_interrupts(), stub.raw():
+            stub.select(suspect.thread)
+            settled = False
+            for _ in range(_MOST_STEPS):
+                stub.step(suspect.thread)
+                owner = s32(stub.read, info["addr.gil_cpu"])
+                settled = owner >= 0 or not u32(stub.read, info["addr.gil_word"])
+                if settled:
+                    break
+        session.memory.drop()
+        forget_registers()
+        if settled:
+            return suspect
+    return None
 
 
 def _run_until_free(session: Session, word: int, suspect: Vcpu) -> bool:

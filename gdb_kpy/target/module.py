@@ -33,6 +33,12 @@ class KpyModule:
         """Return the start of its code."""
         return self.sections[".text"]
 
+    @property
+    def text_range(self) -> tuple[int, int]:
+        """Return where its .text lies: up to the next section, as the kernel keeps no sizes."""
+        later = [at for at in self.sections.values() if at > self.text]
+        return self.text, min(later, default=self.text)
+
 
 def offsets() -> linux_module.Offsets:
     """Take what is needed of ``struct module`` from the kernel's debug info."""

@@ -12,14 +12,18 @@ import gdb
 ROOT = Path(__file__).resolve().parent
 
 
+class NotSetUp(Exception):
+    """Something that `make` has to do first."""
+
+
 def use_packages() -> None:
     """Put this repository and its virtual environment on GDB's Python path."""
     packages = sorted((ROOT / ".venv" / "lib").glob("python3.*/site-packages"))
     if not packages:
-        raise gdb.GdbError(f"kpy: {ROOT / '.venv'} is missing: run `make` in {ROOT} first")
+        raise NotSetUp(f"kpy: {ROOT / '.venv'} is missing: run `make` in {ROOT} first")
     if packages[0].parent.name != f"python3.{sys.version_info.minor}":
         have = f"python3.{sys.version_info.minor}"
-        raise gdb.GdbError(
+        raise NotSetUp(
             f"kpy: this GDB has {have}, {ROOT / '.venv'} is for {packages[0].parent.name}: "
             f"remove it and run `make` with GDB's {have} as /usr/bin/python3"
         )
@@ -53,7 +57,11 @@ def settle() -> None:
 
 def main() -> None:
     """Set up GDB and register the commands."""
-    use_packages()
+    try:
+        use_packages()
+    except NotSetUp as error:
+        gdb.write(f"{error}\n", gdb.STDERR)
+        return
     use_index_cache()
     settle()
     from gdb_kpy import commands

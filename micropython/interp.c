@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* One life of the interpreter: from load, or a soft reset, to the next. */
+#include <stdio.h>
 #include "py/builtin.h"
 #include "py/gc.h"
 #include "py/mperrno.h"

@@ -85,10 +85,11 @@ def kernel_view(stub: Stub, memory: Memory, probe: int) -> Iterator[None]:
         forget_registers()
 
 
-def locate(stub: Stub, memory: Memory, vmlinux: elf.ElfFile) -> Kernel:
+def locate(stub: Stub, memory: Memory, vmlinux: elf.ElfFile, search: bool) -> Kernel:
     """Find the running kernel's base and verify that ``vmlinux`` is its file.
 
     Every CPU knows the address of its interrupt table, and gate 0 is a symbol of the kernel.
+    ``search`` for the running kernel's build-id if it is another: a second's work for an error.
     """
     wanted = (*_GATE0, "__start_notes", "__stop_notes", "linux_banner")
     symbols = vmlinux.symbols(wanted)
@@ -111,9 +112,10 @@ def locate(stub: Stub, memory: Memory, vmlinux: elf.ElfFile) -> Kernel:
         except FaultError:
             running = ""
         if running != mine:
-            running = running or _search_build_id(memory, start) or "unknown"
+            found = running or (_search_build_id(memory, start) if search else "")
+            other = found or "unknown"
             raise NotReadyError(
-                f"{vmlinux.path} has build-id {mine or 'none'}, the running kernel {running}",
+                f"{vmlinux.path} has build-id {mine or 'none'}, the running kernel {other}",
                 "give the vmlinux of the running kernel by -vmlinux FILE",
             )
         banner = cstring(memory.read, symbols["linux_banner"] + offset, 1024)
@@ -126,10 +128,11 @@ def _search_build_id(memory: Memory, near: int) -> str:
     """Look around a place for the kernel's build-id note, in order to name it in an error."""
     for distance in (0, 1, -1, 2, -2, 3, -3, 4, -4):
         start = near - near % _MIB + distance * _MIB
-        found = b""
         for at in range(start, start + _MIB, 1 << 16):
-            with contextlib.suppress(FaultError):
+            try:
                 found = memory.read(at, 1 << 16)
+            except FaultError:
+                continue
             place = found.find(_NOTE_HEADER)
             # The vDSO's image lies in the kernel too; its note follows an ELF header closely.
             if place >= 0 and b"\x7fELF" not in found[max(0, place - 4096) : place]:

@@ -102,7 +102,7 @@ def load_symbols(module: KpyModule, path: Path) -> None:
     if module.build_id and file.build_id() != module.build_id:
         module.file_note = (
             f"no symbols: {path} has build-id {file.build_id() or 'none'}, "
-            f"the loaded module {module.build_id}"
+            f"the loaded module {module.build_id} (give its file by -module)"
         )
         return
     addresses = {

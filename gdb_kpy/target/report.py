@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gdb_kpy.core.errors import KpyError, NotReadyError
+from gdb_kpy.core.errors import AbsentError, KpyError, NotReadyError
 from gdb_kpy.core.memory import cstring, u32, u64
 from gdb_kpy.core.vcpu import Mode, Vcpu
 from gdb_kpy.target import gil, layout, symbols
@@ -104,19 +104,23 @@ def _task(session: Session, vcpu: Vcpu) -> tuple[str, int | None]:
     if vcpu.cpu is None:
         return "", None
     read = session.memory.read
-    kernel = session.kernel
-    place = kernel.percpu("current_task")
-    if place is None:  # in pcpu_hot from commit e57ef2ed97c1 (v6.2) on
-        hot = kernel.percpu("pcpu_hot")
-        if hot is None:
-            return "", None
-        place = hot + symbols.offset_of("struct pcpu_hot", "current_task")["current_task"]
     try:
-        task = u64(read, vcpu.percpu_base + place)
+        task = u64(read, vcpu.percpu_base + _current_task(session))
         off = symbols.offset_of("struct task_struct", "comm", "pid")
         return cstring(read, task + off["comm"], _COMM), u32(read, task + off["pid"])
     except KpyError:
-        return "", None
+        return "", None  # a detail; the rest of the report is worth having without it
+
+
+def _current_task(session: Session) -> int:
+    """Find the per-CPU pointer to the current task (in pcpu_hot from e57ef2ed97c1, v6.2, on)."""
+    direct = session.kernel.percpu("current_task")
+    if direct is not None:
+        return direct
+    hot = session.kernel.percpu("pcpu_hot")
+    if hot is None:
+        raise AbsentError("this kernel has no per-CPU pointer to the current task")
+    return hot + symbols.offset_of("struct pcpu_hot", "current_task")["current_task"]
 
 
 def _module(session: Session, loaded: KpyModule, notes: list[str]) -> ModuleReport:

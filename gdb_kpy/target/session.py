@@ -164,7 +164,7 @@ def _first_that_fits(
 ) -> tuple[Kernel, Candidate]:
     for vmlinux, candidate in files:
         try:
-            return kernel.locate(stub, memory, vmlinux), candidate
+            return kernel.locate(stub, memory, vmlinux, search=len(files) == 1), candidate
         except NotReadyError:
             if len(files) == 1:
                 raise

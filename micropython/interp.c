@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* One life of the interpreter: from load, or a soft reset, to the next. */
-#include <stdio.h>
 #include "py/builtin.h"
 #include "py/gc.h"
 #include "py/mperrno.h"
@@ -63,6 +62,7 @@ void abort(void)
 	panic("kpy: abort");
 }
 
+int kpy_printf(const char *fmt, ...); /* include/stdio.h calls it printf */
 int kpy_printf(const char *fmt, ...)
 {
 	va_list args;

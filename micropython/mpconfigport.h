@@ -141,9 +141,14 @@ extern int kpy_budget;
 #define MICROPY_VM_HOOK_RETURN KPY_VM_POLL
 
 #ifndef NO_QSTR
-/* objtool knows only the kernel's own noreturn functions. */
+/*
+ * objtool sees the whole module, and finds out itself which functions never return, only
+ * where the kernel runs it after linking; elsewhere it knows none but the kernel's own.
+ */
+#if !defined(CONFIG_X86_KERNEL_IBT) && !defined(CONFIG_LTO_CLANG)
 #define NORETURN
 #define MP_NORETURN
+#endif
 #define MP_NOINLINE __attribute__((__noinline__))
 #define MP_UNREACHABLE __builtin_trap();
 #endif

@@ -35,16 +35,22 @@ CASES = {
 }
 
 
-def patched(code: str, *commands: str) -> tuple[str, ...]:
-    """Commands run with the victim's first bytes replaced; the bytes are put back after."""
+def symbol(guest: LiveGuest, name: str) -> int:
+    """Where the running kernel says a symbol is."""
+    status, found = guest.sh(f"grep -w {name} /proc/kallsyms")
+    assert status == 0
+    return int(found.split()[0], 16)
+
+
+def patched(at: int, code: str, *commands: str) -> tuple[str, ...]:
+    """Commands run with some bytes in memory replaced; they are put back after."""
     size = len(code) // 2
     return (
         "python i = gdb.selected_inferior()",
-        f"python a = int(gdb.parse_and_eval('(unsigned long)&{VICTIM}'))",
-        f"python kept = bytes(i.read_memory(a, {size}))",
-        f"python i.write_memory(a, bytes.fromhex('{code}'))",
+        f"python kept = bytes(i.read_memory({at:#x}, {size}))",
+        f"python i.write_memory({at:#x}, bytes.fromhex('{code}'))",
         *commands,
-        "python i.write_memory(a, kept)",
+        f"python i.write_memory({at:#x}, kept)",
     )
 
 
@@ -52,14 +58,13 @@ def patched(code: str, *commands: str) -> tuple[str, ...]:
 def test_a_fault_is_caught(guest: LiveGuest, gdb: GdbRunner, case: str) -> None:
     code, said = CASES[case]
     if code == JUMP:
-        schedule = int(guest.sh("grep ' T schedule$' /proc/kallsyms")[1].split()[0], 16)
-        code = JUMP.format(little(schedule))
+        code = JUMP.format(little(symbol(guest, "schedule$")))
     registers = "info registers rax rsp rip eflags cs ss gs_base cr3"
     done = gdb(
         "set kpy eval-timeout 100",
         "echo before\\n",
         registers,
-        *patched(code, "kpy eval 'never seen'"),
+        *patched(symbol(guest, VICTIM), code, "kpy eval 'never seen'"),
         "echo after\\n",
         registers,
         "echo end\\n",
@@ -94,8 +99,8 @@ def test_breakpoints_of_the_user_are_passed(
 ) -> None:
     done = gdb(
         f"set breakpoint always-inserted {inserted}",
-        f"break {VICTIM}",
-        "break kpy_debug_eval",
+        f"break *{symbol(guest, VICTIM):#x}",
+        f"break *{symbol(guest, 'kpy_debug_eval'):#x}",
         "kpy eval 6*7",
         "info breakpoints",
         "delete",

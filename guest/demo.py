@@ -79,7 +79,8 @@ class Terminal:
                 env={**os.environ, "TERM": "dumb"},
             )
         except subprocess.TimeoutExpired as error:
-            said = error.stdout.decode("utf-8", "replace") if error.stdout else ""
+            said = error.stdout or ""
+            said = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
             raise FailedError(f"{words[0]} did not end within {seconds:.0f} s: {said}") from None
         except OSError as error:
             raise FailedError(f"cannot run {words[0]}: {error.strerror}") from None
@@ -183,7 +184,8 @@ class Demo:
                     print(answer, flush=True)
                 del self.answers[place]
                 return answer
-        raise FailedError(f"GDB did not get as far as '{command}'")
+        last = self.answers[-1] if self.answers else ("nothing", "")
+        raise FailedError(f"GDB did not get as far as '{command}', but to {last[0]}: {last[1]}")
 
     def status(self) -> str:
         """Attach, and look at what GDB found."""

@@ -33,6 +33,7 @@ struct kpy_regs {
 /* The kernel call that an entry is in. */
 struct kpy_call {
 	unsigned long target; /* 0: none */
+	unsigned long serial; /* counts the entry's calls, from 1 */
 	unsigned long args[6];
 };
 

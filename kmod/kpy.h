@@ -11,6 +11,7 @@
 #define pr_fmt(fmt) "kpy: " fmt
 
 extern bool kpy_tests_mode;
+extern char *kpy_auth_token;
 extern unsigned long kpy_heap_size;
 extern void *kpy_heap;
 
@@ -25,10 +26,19 @@ int kpy_memory_init(void);
 int kpy_tcp_start(const char *server_addr);
 void kpy_tcp_stop(void);
 
+/* kmod/repl/chardev.c */
+int kpy_chardev_start(void);
+void kpy_chardev_stop(void);
+/* Tells dmesg who has /dev/kpy open, and so holds the module. */
+void kpy_chardev_report(void);
+
 /* micropython/interp.c: one life of the interpreter, from load or soft reset to the next. Under the GIL. */
 void kpy_interpreter_start(void);
 void kpy_interpreter_stop(void);
 
-/* micropython/threads.c: makes Python threads stop, waits until they have left the module. */
-void kpy_threads_stop(void);
+/*
+ * micropython/threads.c: makes Python threads stop and waits for them to have left the
+ * module, at most until a time in jiffies. -EBUSY: some are left, and named in dmesg.
+ */
+int kpy_threads_stop(unsigned long until);
 #endif

@@ -10,6 +10,7 @@
 #include "debug/eval.h"
 #include "repl/output.h"
 #include "repl/session.h"
+#include "unload.h"
 
 #define HEAP_MIN (256UL << 10)
 #define PYSTACK_SIZE (16UL << 10)
@@ -17,6 +18,10 @@
 static char *server_addr = "127.0.0.1:9999";
 module_param(server_addr, charp, 0444);
 MODULE_PARM_DESC(server_addr, "IP:PORT of the REPL, empty for none (default 127.0.0.1:9999)");
+
+char *kpy_auth_token = "";
+module_param_named(auth_token, kpy_auth_token, charp, 0400);
+MODULE_PARM_DESC(auth_token, "the first line of a session must be this (default: none asked)");
 
 bool kpy_tests_mode;
 module_param_named(tests_mode, kpy_tests_mode, bool, 0444);
@@ -58,6 +63,43 @@ static int alloc_heap(void)
 	return kpy_heap ? 0 : -ENOMEM;
 }
 
+static int open_ways_in(void)
+{
+	int err;
+
+	kpy_sessions_allow();
+	err = kpy_tcp_start(server_addr);
+	if (err)
+		return err;
+	err = kpy_chardev_start();
+	if (err)
+		kpy_tcp_stop();
+	return err;
+}
+
+static void close_ways_in(void)
+{
+	kpy_chardev_stop();
+	kpy_tcp_stop();
+}
+
+static bool quiet; /* kpy_quiesce() succeeded */
+
+int kpy_quiesce(void)
+{
+	unsigned long until = jiffies + KPY_QUIESCE_SECONDS * HZ;
+	int err;
+
+	close_ways_in();
+	err = kpy_sessions_stop(until);
+	if (!err)
+		err = kpy_threads_stop(until);
+	quiet = !err;
+	if (err && open_ways_in())
+		pr_err("the REPL cannot be opened again\n");
+	return err;
+}
+
 static int __init kpy_init(void)
 {
 	int err;
@@ -79,9 +121,10 @@ static int __init kpy_init(void)
 	err = in_python(kpy_interpreter_start);
 	if (err)
 		goto out_debug;
-	err = kpy_tcp_start(server_addr);
+	err = open_ways_in();
 	if (err)
 		goto out_python;
+	kpy_unload_init();
 	pr_info("version %s, heap %lu KB\n", KPY_VERSION, kpy_heap_size >> 10);
 	return 0;
 
@@ -98,9 +141,15 @@ out_heap:
 
 static void __exit kpy_exit(void)
 {
-	kpy_tcp_stop();
-	kpy_sessions_stop();
-	kpy_threads_stop();
+	kpy_unload_exit();
+	if (!quiet) {
+		/* rmmod could not be caught, so that there is no way back from here. */
+		close_ways_in();
+		while (kpy_sessions_stop(jiffies + 5 * HZ))
+			;
+		while (kpy_threads_stop(jiffies + 5 * HZ))
+			;
+	}
 	in_python(kpy_interpreter_stop);
 	kpy_debug_exit();
 	kpy_output_exit();

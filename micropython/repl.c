@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The REPL of a session, by upstream's pyexec. */
+#include <linux/jiffies.h>
 #include <linux/sched.h>
 #include "py/builtin.h"
 #include "py/mphal.h"
@@ -16,7 +17,7 @@ static void soft_reset(struct kpy_session *s)
 	struct kpy_entry *e = &s->entry;
 
 	kpy_gil_release();
-	kpy_threads_stop();
+	kpy_threads_stop(jiffies + MAX_JIFFY_OFFSET);
 	kpy_gil_acquire(e);
 	kpy_interpreter_stop();
 	kpy_interpreter_start();

@@ -167,13 +167,40 @@ static void abort_threads(void)
 	}
 }
 
-void kpy_threads_stop(void)
+static void report_threads(void)
+{
+	struct task_struct *task = NULL;
+	unsigned long flags, target = 0;
+	struct kpy_entry *e;
+
+	flags = kpy_gil_lock_raw();
+	for (e = kpy_entries; e && !task; e = e->next) {
+		if (e->kind == KPY_THREAD && e->task != current) {
+			task = e->task;
+			get_task_struct(task);
+			target = e->call.target;
+		}
+	}
+	kpy_gil_unlock_raw(flags);
+	if (!task)
+		return;
+	pr_warn("Python thread %s (pid %d) does not end: it is in %ps\n", task->comm, task->pid,
+		(void *)target);
+	put_task_struct(task);
+}
+
+int kpy_threads_stop(unsigned long until)
 {
 	while (n_reaped != n_started) {
 		abort_threads();
-		if (wait_for_completion_timeout(&thread_ended, HZ / 10))
+		if (wait_for_completion_timeout(&thread_ended, HZ / 10)) {
 			n_reaped++;
+		} else if (time_after_eq(jiffies, until)) {
+			report_threads();
+			return -EBUSY;
+		}
 	}
+	return 0;
 }
 
 /* Locks. Sleeping ones where the code may sleep; elsewhere they are tried. */
@@ -189,18 +216,25 @@ void mp_thread_mutex_init(mp_thread_mutex_t *mutex)
 	sema_init(semaphore(mutex), 1);
 }
 
-/* Called without the GIL when wait is set. Negative: errno. */
+/* Called without the GIL. 1: taken, 0: not, negative: errno. Raises with the GIL held. */
 int mp_thread_mutex_lock(mp_thread_mutex_t *mutex, int wait)
 {
 	if (!down_trylock(semaphore(mutex)))
 		return 1;
 	if (!wait)
 		return 0;
-	if (preempt_count() || irqs_disabled())
-		return -EDEADLK;
+	if (preempt_count() || irqs_disabled()) {
+		kpy_gil_acquire_self();
+		mp_raise_msg(&mp_type_RuntimeError,
+			     MP_ERROR_TEXT("the lock is taken and this context cannot sleep"));
+	}
 	if (!down_interruptible(semaphore(mutex)))
 		return 1;
 	flush_signals(current);
+	/* Ctrl-C: the pending exception is better than an errno. */
+	kpy_gil_acquire_self();
+	mp_handle_pending(true);
+	kpy_gil_release();
 	return -EINTR;
 }
 

@@ -51,6 +51,7 @@ mp_obj_t kpy_call(mp_obj_t name, unsigned long target, size_t n, const mp_obj_t 
 					  MP_ERROR_TEXT("argument %d: cannot pass '%s'"),
 					  (int)i + 1, mp_obj_get_type_str(args[i]));
 	}
+	e->call.serial++;
 	e->call.target = target;
 	memcpy(e->call.args, words, sizeof(e->call.args));
 	kpy_gil_release();

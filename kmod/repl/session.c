@@ -12,12 +12,15 @@
 #include "repl/session.h"
 
 #define SESSIONS_MAX 8
+#define LEFT_BEHIND_MAX 64 /* sessions whose kernel call does not return */
 #define RING_SIZE (64UL << 10)
 #define PYSTACK_SIZE (64UL << 10)
+#define TOKEN_SECONDS 10
 
 static LIST_HEAD(sessions);
 static DEFINE_MUTEX(sessions_lock);
-static unsigned int sessions_started, sessions_alive;
+static unsigned int sessions_started, sessions_alive, sessions_left_behind;
+static unsigned int sessions_reaped; /* of session_ended */
 static bool stopping;
 /* Completed once by each session, by code that is not the module's: see runner_main(). */
 static DECLARE_COMPLETION(session_ended);
@@ -45,6 +48,45 @@ static void end_input(struct kpy_session *s)
 	wake_up_all(&s->wait);
 }
 
+static void say(struct kpy_session *s, const char *text)
+{
+	s->transport->send(s, text, strlen(text));
+}
+
+/*
+ * The second Ctrl-C, and still the same kernel call: it cannot be woken. Its thread stays
+ * behind, ends when the call returns, and the peer is free to open another session.
+ */
+static void leave_behind(struct kpy_session *s)
+{
+	char text[160];
+
+	snprintf(
+		text, sizeof(text),
+		"\r\nkpy: %s (pid %d) stays behind in %ps until that returns; open a new session\r\n",
+		s->runner->comm, s->runner->pid, (void *)s->entry.call.target);
+	say(s, text);
+	mutex_lock(&sessions_lock);
+	s->left_behind = true;
+	sessions_left_behind++;
+	mutex_unlock(&sessions_lock);
+	end_input(s);
+	interrupt(s, true);
+	s->transport->shutdown(s);
+}
+
+static void ctrl_c(struct kpy_session *s)
+{
+	unsigned long call = READ_ONCE(s->entry.call.target) ? s->entry.call.serial : 0;
+
+	if (call && call == s->interrupted_call) {
+		leave_behind(s);
+		return;
+	}
+	s->interrupted_call = call;
+	interrupt(s, false);
+}
+
 static void receive(struct kpy_session *s, const char *buf, size_t n)
 {
 	while (n) {
@@ -57,17 +99,60 @@ static void receive(struct kpy_session *s, const char *buf, size_t n)
 		n -= done;
 		if (done)
 			wake_up_all(&s->wait);
+		if (READ_ONCE(s->eof))
+			return;
 		if (done < part) {
 			/* The consumer holds the GIL and must not wake us: look again. */
 			schedule_timeout_interruptible(HZ / 100 + 1);
-			if (READ_ONCE(s->eof))
-				return;
 		} else if (c) {
-			interrupt(s, false);
+			ctrl_c(s);
 			buf++;
 			n--;
 		}
 	}
+}
+
+/* Takes as long for a wrong token as for the right one. */
+static bool same_token(const char *given, size_t n)
+{
+	size_t i, wanted = strlen(kpy_auth_token);
+	unsigned int differs = n ^ wanted;
+
+	for (i = 0; i < n; i++)
+		differs |= given[i] ^ kpy_auth_token[i % (wanted + 1)];
+	return !differs;
+}
+
+/*
+ * Receives the first line, which must be the token. What came behind it is moved to the
+ * beginning of buf; its length, or a negative errno.
+ */
+static ssize_t admit(struct kpy_session *s, char *buf, size_t size)
+{
+	size_t n = 0, len;
+
+	if (*kpy_auth_token) {
+		do {
+			ssize_t got = n < size ? s->transport->recv(s, buf + n, size - n) : 0;
+
+			if (got <= 0)
+				return -EPIPE;
+			n += got;
+			for (len = 0; len < n && buf[len] != '\n' && buf[len] != '\r'; len++)
+				;
+		} while (len == n);
+		if (!same_token(buf, len)) {
+			say(s, "kpy: wrong token\r\n");
+			return -EACCES;
+		}
+		while (len < n && (buf[len] == '\n' || buf[len] == '\r'))
+			len++;
+		n -= len;
+		memmove(buf, buf + len, n);
+	}
+	WRITE_ONCE(s->admitted, true);
+	wake_up_all(&s->wait);
+	return n;
 }
 
 static int reader_main(void *arg)
@@ -75,18 +160,23 @@ static int reader_main(void *arg)
 	struct kpy_session *s = arg;
 	static const size_t size = 2048;
 	char *buf = kmalloc(size, GFP_KERNEL);
-	ssize_t n;
+	ssize_t n = buf ? admit(s, buf, size) : -ENOMEM;
 
-	while (buf && !kthread_should_stop()) {
-		n = s->transport->recv(s, buf, size);
-		if (n <= 0)
-			break;
+	if (n >= 0) {
 		receive(s, buf, n);
+		while (!kthread_should_stop() && !READ_ONCE(s->eof)) {
+			n = s->transport->recv(s, buf, size);
+			if (n <= 0)
+				break;
+			receive(s, buf, n);
+		}
 	}
 	kfree(buf);
-	end_input(s);
-	/* Nobody is left to read what the code prints: stop it, as a hang-up does. */
-	interrupt(s, false);
+	if (!READ_ONCE(s->eof)) {
+		end_input(s);
+		/* Nobody is left to read what the code prints: stop it, as a hang-up does. */
+		interrupt(s, false);
+	}
 	while (!kthread_should_stop())
 		schedule_timeout_interruptible(HZ);
 	return 0;
@@ -142,7 +232,10 @@ static int runner_main(void *arg)
 	struct kpy_session *s = arg;
 
 	allow_signal(SIGKILL);
-	run_python(s);
+	if (!wait_event_interruptible_timeout(s->wait, s->admitted || s->eof, TOKEN_SECONDS * HZ))
+		say(s, "kpy: no token\r\n");
+	if (READ_ONCE(s->admitted))
+		run_python(s);
 	/* The last words go out before the connection does. */
 	if (!READ_ONCE(s->eof))
 		wait_event_interruptible_timeout(s->wait, !kpy_ring_used(&s->out) || s->eof, HZ);
@@ -153,6 +246,8 @@ static int runner_main(void *arg)
 	mutex_lock(&sessions_lock);
 	list_del(&s->list);
 	sessions_alive--;
+	if (s->left_behind)
+		sessions_left_behind--;
 	kpy_debug_state.sessions = sessions_alive;
 	mutex_unlock(&sessions_lock);
 	free_session(s);
@@ -228,7 +323,8 @@ int kpy_session_start(const struct kpy_transport *transport, void *connection)
 	int err = -EBUSY;
 
 	mutex_lock(&sessions_lock);
-	if (stopping || sessions_alive >= SESSIONS_MAX) {
+	if (stopping || sessions_alive - sessions_left_behind >= SESSIONS_MAX ||
+	    sessions_left_behind >= LEFT_BEHIND_MAX) {
 		refuse(transport, connection, "kpy: too many sessions, close one first\r\n");
 		goto out;
 	}
@@ -254,7 +350,23 @@ out:
 	return err;
 }
 
-void kpy_sessions_stop(void)
+static void report_sessions(void)
+{
+	struct kpy_session *s;
+
+	mutex_lock(&sessions_lock);
+	list_for_each_entry (s, &sessions, list)
+		pr_warn("session %u (task %s, pid %d) does not end: it is in %ps\n", s->id,
+			s->runner->comm, s->runner->pid, (void *)s->entry.call.target);
+	mutex_unlock(&sessions_lock);
+}
+
+void kpy_sessions_allow(void)
+{
+	stopping = false;
+}
+
+int kpy_sessions_stop(unsigned long until)
 {
 	struct kpy_session *s;
 	unsigned int left;
@@ -266,20 +378,20 @@ void kpy_sessions_stop(void)
 		interrupt(s, true);
 		s->transport->shutdown(s);
 	}
-	left = sessions_started;
 	mutex_unlock(&sessions_lock);
 
-	while (left) {
-		if (wait_for_completion_timeout(&session_ended, 5 * HZ)) {
-			left--;
-			continue;
+	while ((left = sessions_started - sessions_reaped)) {
+		unsigned long now = jiffies;
+
+		if (wait_for_completion_timeout(&session_ended,
+						time_before(now, until) ? until - now : 0)) {
+			sessions_reaped++;
+		} else if (time_after_eq(jiffies, until)) {
+			report_sessions();
+			return -EBUSY;
 		}
-		mutex_lock(&sessions_lock);
-		list_for_each_entry (s, &sessions, list)
-			pr_warn("waiting for session %u in %ps\n", s->id,
-				(void *)s->entry.call.target);
-		mutex_unlock(&sessions_lock);
 	}
+	return 0;
 }
 
 int kpy_session_getc(struct kpy_session *s)

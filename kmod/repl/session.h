@@ -33,6 +33,9 @@ struct kpy_session {
 	wait_queue_head_t wait; /* the runner: for input, for room in out */
 	struct task_struct *reader, *writer, *runner;
 	bool eof; /* the peer is gone, or we are being closed */
+	bool admitted; /* the token was right, or there is none */
+	bool left_behind; /* the peer was sent away while a kernel call does not return */
+	unsigned long interrupted_call; /* serial of the kernel call that Ctrl-C found; 0: none */
 	int interrupt_char; /* this input byte raises KeyboardInterrupt; -1: none */
 	int mode; /* pyexec_mode_kind_t */
 	void *pystack, *readline;
@@ -43,8 +46,13 @@ extern wait_queue_head_t kpy_output_wait;
 
 /* Takes over the connection, also when it fails. */
 int kpy_session_start(const struct kpy_transport *transport, void *connection);
-/* Closes all sessions and waits until their threads have left the module. */
-void kpy_sessions_stop(void);
+/*
+ * Closes all sessions and waits until their threads have left the module, at most until a
+ * time in jiffies. -EBUSY: some are left, and named in dmesg.
+ */
+int kpy_sessions_stop(unsigned long until);
+/* Lets sessions start again after that. */
+void kpy_sessions_allow(void);
 
 /* The next input byte of the session that runs; -1 at its end. Under the GIL, given up to wait. */
 int kpy_session_getc(struct kpy_session *s);

@@ -57,6 +57,7 @@ struct kpy_entry {
 	bool abort; /* leave Python at the next safe point, whatever the code catches */
 	nlr_buf_t *base; /* where abort goes to */
 	void *root; /* one more GC root */
+	void *what; /* of hooks: struct kpy_hook */
 	void *readline; /* state of the line editor: of sessions */
 	mp_state_thread_t own_ts;
 };
@@ -74,6 +75,14 @@ void kpy_gil_acquire(struct kpy_entry *e);
 /* First acquire (links the record) and last release (unlinks it) of an entry. */
 void kpy_gil_enter(struct kpy_entry *e);
 void kpy_gil_leave(struct kpy_entry *e);
+/*
+ * For hooks: where the caller cannot be preempted it waits for KPY_GIL_WAIT_MS at most;
+ * false: it has not entered.
+ */
+#define KPY_GIL_WAIT_MS 100
+bool kpy_gil_enter_bounded(struct kpy_entry *e);
+/* Does the CPU that we run on hold it? Then we are inside the interpreter. */
+bool kpy_gil_is_mine(void);
 /* Never waits; for the debugger's entry, while all other CPUs stand still. */
 bool kpy_gil_try_enter(struct kpy_entry *e);
 

@@ -132,6 +132,9 @@ void kpy_gil_acquire(struct kpy_entry *e)
 {
 	get_token(e);
 	become(e, gil_lock());
+	/* A soft reset came between: the objects that this stack knows are gone. */
+	if (unlikely(e->epoch != kpy_epoch))
+		kpy_leave_python(e);
 }
 
 void kpy_gil_enter(struct kpy_entry *e)
@@ -146,6 +149,24 @@ void kpy_gil_enter(struct kpy_entry *e)
 	become(e, flags);
 }
 
+bool kpy_gil_is_mine(void)
+{
+	return irqs_disabled() && READ_ONCE(kpy_gil_cpu) == raw_smp_processor_id();
+}
+
+bool kpy_gil_enter_bounded(struct kpy_entry *e)
+{
+	bool bounded = preempt_count() || irqs_disabled();
+	u64 limit = rdtsc() + (u64)tsc_khz * KPY_GIL_WAIT_MS;
+
+	while (!kpy_gil_try_enter(e)) {
+		if (bounded && rdtsc() > limit)
+			return false;
+		cpu_relax();
+	}
+	return true;
+}
+
 bool kpy_gil_try_enter(struct kpy_entry *e)
 {
 	unsigned long flags;
@@ -158,6 +179,7 @@ bool kpy_gil_try_enter(struct kpy_entry *e)
 	WRITE_ONCE(kpy_gil_cpu, raw_smp_processor_id());
 	kpy_entry_link(e);
 	e->epoch = kpy_epoch;
+	kpy_debug_state.entries++;
 	become(e, flags);
 	return true;
 }
@@ -210,7 +232,7 @@ void kpy_gil_acquire_self(void)
 	unsigned long flags;
 
 	/* mp_init() asks for the GIL although the port already took it. */
-	if (irqs_disabled() && READ_ONCE(kpy_gil_cpu) == raw_smp_processor_id())
+	if (kpy_gil_is_mine())
 		return;
 	flags = gil_lock();
 	e = entry_of_stack();
@@ -260,6 +282,8 @@ void kpy_safe_point(void)
 		cond_resched();
 	}
 	become(e, gil_lock());
+	if (unlikely(e->epoch != kpy_epoch))
+		kpy_leave_python(e);
 	if (unlikely(e->deadline) && rdtsc() > e->deadline)
 		raise_timeout(e);
 	if (unlikely(e->abort))

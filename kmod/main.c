@@ -8,6 +8,7 @@
 #include "kpy.h"
 #include "entry.h"
 #include "debug/eval.h"
+#include "ffi/hook.h"
 #include "repl/output.h"
 #include "repl/session.h"
 #include "unload.h"
@@ -91,7 +92,9 @@ int kpy_quiesce(void)
 	int err;
 
 	close_ways_in();
-	err = kpy_sessions_stop(until);
+	err = kpy_hooks_stop(until);
+	if (!err)
+		err = kpy_sessions_stop(until);
 	if (!err)
 		err = kpy_threads_stop(until);
 	quiet = !err;
@@ -118,9 +121,12 @@ static int __init kpy_init(void)
 	err = kpy_debug_init();
 	if (err)
 		goto out_output;
-	err = in_python(kpy_interpreter_start);
+	err = kpy_hooks_init();
 	if (err)
 		goto out_debug;
+	err = in_python(kpy_interpreter_start);
+	if (err)
+		goto out_hooks;
 	err = open_ways_in();
 	if (err)
 		goto out_python;
@@ -130,6 +136,8 @@ static int __init kpy_init(void)
 
 out_python:
 	in_python(kpy_interpreter_stop);
+out_hooks:
+	kpy_hooks_exit();
 out_debug:
 	kpy_debug_exit();
 out_output:
@@ -145,12 +153,15 @@ static void __exit kpy_exit(void)
 	if (!quiet) {
 		/* rmmod could not be caught, so that there is no way back from here. */
 		close_ways_in();
+		while (kpy_hooks_stop(jiffies + 5 * HZ))
+			;
 		while (kpy_sessions_stop(jiffies + 5 * HZ))
 			;
 		while (kpy_threads_stop(jiffies + 5 * HZ))
 			;
 	}
 	in_python(kpy_interpreter_stop);
+	kpy_hooks_exit();
 	kpy_debug_exit();
 	kpy_output_exit();
 	vfree(kpy_heap);

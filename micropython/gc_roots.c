@@ -9,6 +9,7 @@
 #include "shared/runtime/gchelper.h"
 #include "entry.h"
 #include "debug/info.h"
+#include "ffi/hook.h"
 
 static void collect_range(const void *lo, const void *hi)
 {
@@ -31,6 +32,11 @@ static void collect_entry(struct kpy_entry *e)
 	}
 }
 
+static void collect_object(mp_obj_t *object)
+{
+	gc_collect_root((void **)object, 1);
+}
+
 void gc_collect(void)
 {
 	kpy_debug_state.gc_count++;
@@ -39,5 +45,6 @@ void gc_collect(void)
 	for (struct kpy_entry *e = kpy_entries; e; e = e->next)
 		if (e->epoch == kpy_epoch)
 			collect_entry(e);
+	kpy_hooks_collect(collect_object);
 	gc_collect_end();
 }

@@ -9,19 +9,31 @@
 #include "kpy.h"
 #include "entry.h"
 #include "debug/info.h"
+#include "ffi/hook.h"
 #include "repl/session.h"
 
-/* Alone in the interpreter? Stops what runs beside this session. */
+/* Makes a session's entry fit for the interpreter that runs now. */
+static void renew(struct kpy_entry *e)
+{
+	e->epoch = kpy_epoch;
+	e->ts->mp_pending_exception = MP_OBJ_NULL;
+	e->own_ts.dict_locals = e->own_ts.dict_globals = &MP_STATE_VM(dict_main);
+	e->own_ts.pystack_cur = e->own_ts.pystack_start;
+}
+
+/* Starts the interpreter anew, under this session and whatever else is connected. */
 static void soft_reset(struct kpy_session *s)
 {
 	struct kpy_entry *e = &s->entry;
 
 	kpy_gil_release();
-	kpy_threads_stop(jiffies + MAX_JIFFY_OFFSET);
+	/* Whoever is stuck in a kernel call leaves Python when that returns: its epoch is over. */
+	kpy_hooks_stop(jiffies + HZ);
+	kpy_threads_stop(jiffies + HZ);
 	kpy_gil_acquire(e);
 	kpy_interpreter_stop();
 	kpy_interpreter_start();
-	e->own_ts.dict_locals = e->own_ts.dict_globals = &MP_STATE_VM(dict_main);
+	renew(e);
 	mp_hal_stdout_tx_str("MPY: soft reboot\r\n");
 }
 
@@ -61,7 +73,7 @@ void kpy_repl_run(struct kpy_session *s)
 		} else {
 			/* An abort, or an exception that came out while another was printed. */
 			e->base = NULL;
-			e->ts->mp_pending_exception = MP_OBJ_NULL;
+			renew(e);
 			s->interrupt_char = -1;
 		}
 	}

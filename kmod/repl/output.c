@@ -8,6 +8,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
+#include "kpy.h"
 #include "entry.h"
 #include "repl/output.h"
 #include "repl/ring.h"

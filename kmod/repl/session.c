@@ -9,6 +9,7 @@
 #include "py/runtime.h"
 #include "kpy.h"
 #include "debug/info.h"
+#include "ffi/hook.h"
 #include "repl/session.h"
 
 #define SESSIONS_MAX 8
@@ -214,6 +215,7 @@ static noinline void run_python(struct kpy_session *s)
 	for (other = kpy_entries; other; other = other->next)
 		if (other->session == s)
 			other->session = NULL;
+	kpy_hooks_forget_session(s);
 	kpy_gil_leave(e);
 }
 

@@ -29,12 +29,8 @@ typedef long intptr_t;
 #define INTPTR_MAX LONG_MAX
 #define INTPTR_MIN (-LONG_MAX - 1)
 
-/*
- * MicroPython writes __attribute__((fallthrough)); the kernel makes that word a
- * macro. Everything that needs the macro is included before it goes.
- */
+/* Whose MIN and MAX upstream then leaves alone. */
+#include <linux/kernel.h>
 #include <linux/string.h>
 #include <linux/errno.h>
-#include <linux/kernel.h>
 #include <stdarg.h>
-#undef fallthrough

@@ -45,6 +45,11 @@ class Friendly:
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
 
+    def start(self, code: str) -> None:
+        """Type code that does not end, and wait until it runs."""
+        self.send(f"exec({('print(5 * 111)' + chr(10) + code)!r})\r".encode())
+        self.until(b"\r\n555\r\n")
+
     def line(self, text: str) -> list[str]:
         """Type a line; return what it printed."""
         self.send(text.encode() + b"\r")
@@ -79,9 +84,8 @@ def test_line_editors_of_sessions_are_separate(guest: LiveGuest) -> None:
 
 def test_ctrl_c_stops_a_loop_and_a_sleep(guest: LiveGuest) -> None:
     with Friendly(guest) as repl, Friendly(guest) as other:
-        for code in (b"while True: pass\r\r", b"msleep_interruptible(100000)\r"):
-            repl.send(code)
-            time.sleep(0.3)
+        for code in ("while True: pass", "msleep_interruptible(100000)"):
+            repl.start(code)
             # The other session works meanwhile.
             assert other.line("6 * 7") == ["42"]
             repl.send(b"\x03")
@@ -147,9 +151,8 @@ def test_unload_under_load(guest: LiveGuest) -> None:
         one.until(PROMPT)
         one.send(b"_thread.start_new_thread(time.sleep, (1000,))\r")
         one.until(PROMPT)
-        one.send(b"while True: pass\r\r")
-        two.send(b"msleep_interruptible(100000)\r")
-        time.sleep(0.3)
+        one.start("while True: pass")
+        two.start("msleep_interruptible(100000)")
         try:
             status, out = guest.sh("rmmod kpy && ps | grep -c '[[]kpy'", timeout=30)
             assert (status, out) == (1, "0\n")

@@ -34,8 +34,8 @@ def test_second_ctrl_c_leaves_an_unkillable_call_behind(guest: LiveGuest) -> Non
     """And rmmod refuses within its 5 s, names the task, and works once the call is over."""
     with Friendly(guest) as stuck:
         started = time.monotonic()
-        stuck.send(b"msleep(12000)\r")
-        time.sleep(0.3)
+        stuck.start("msleep(12000)")
+        time.sleep(0.2)
         stuck.send(b"\x03")
         time.sleep(0.3)
         stuck.send(b"\x03")

@@ -4,7 +4,6 @@
 #include <linux/math64.h>
 #include <asm/tsc.h>
 #endif
-#include "py/gc.h"
 #include "py/mperrno.h"
 #include "py/runtime.h"
 #include "ffi/hook.h"

@@ -7,8 +7,6 @@
 #include <linux/uaccess.h>
 #endif
 #include "py/mperrno.h"
-#include "py/objint.h"
-#include "py/objstr.h"
 #include "py/runtime.h"
 #include "kpy.h"
 #include "ffi/ffi.h"

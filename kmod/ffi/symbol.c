@@ -5,7 +5,6 @@
 #include <linux/string.h>
 #endif
 #include "py/builtin.h"
-#include "py/objint.h"
 #include "py/runtime.h"
 #include "kpy.h"
 #include "ffi/ffi.h"

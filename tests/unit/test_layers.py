@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -117,3 +118,22 @@ def test_the_rules_are_enforced() -> None:
     assert not any(below("gdb", prefix) for prefix in RULES["gdb_kpy/core"])
     assert below("gdb_kpy.commands.base", "gdb_kpy.commands")
     assert not below("gdb_kpy.commands_of", "gdb_kpy.commands")
+
+
+# Upstream's public headers, and the two files that must know more: the entry record holds a
+# thread's state, and kpy_debug_info tells a debugger about the interpreter's insides.
+C_PUBLIC = {"builtin", "compile", "mperrno", "obj", "objint", "runtime"}
+C_INSIDE = {
+    "kmod/entry.h": {"mpstate"},
+    "kmod/debug/info.c": {"bc", "gc", "mpz", "objfun"},
+}
+
+
+def test_kmod_stays_out_of_the_interpreters_insides() -> None:
+    seen = 0
+    for path in sorted((ROOT / "kmod").rglob("*.[chS]")):
+        name = str(path.relative_to(ROOT))
+        used = set(re.findall(r'#include "py/(\w+)\.h"', path.read_text()))
+        seen += len(used)
+        assert used <= C_PUBLIC | C_INSIDE.get(name, set()), name
+    assert seen > 10

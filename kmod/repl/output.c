@@ -55,13 +55,15 @@ void kpy_output_write(const char *s, size_t n)
 		n -= done;
 		if (!n)
 			break;
-		if (!session || session->eof || !kpy_may_sleep(e)) {
+		if (!session || session->eof || e->abort || !kpy_may_sleep(e)) {
 			ring->lost += n;
 			break;
 		}
+		session->waiters++;
 		kpy_gil_release();
 		kpy_session_wait_room(session);
 		kpy_gil_acquire(e);
+		session->waiters--;
 	}
 }
 

@@ -252,6 +252,9 @@ static int runner_main(void *arg)
 		sessions_left_behind--;
 	kpy_debug_state.sessions = sessions_alive;
 	mutex_unlock(&sessions_lock);
+	/* A thread that waited for room in our ring woke up, but may still be on its way out of it. */
+	while (READ_ONCE(s->waiters))
+		schedule_timeout_uninterruptible(1);
 	free_session(s);
 	/* The rest of this thread must not be module text: unloading waits for the completion. */
 	kthread_complete_and_exit(&session_ended, 0);

@@ -2,9 +2,13 @@
 #pragma once
 #include "py/mpconfig.h"
 
-/* Room for a struct semaphore, which upstream's code must not know. */
+/* Room for a struct semaphore, which upstream's code must not know; lockdep makes it larger. */
 typedef struct {
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	mp_uint_t opaque[16];
+#else
 	mp_uint_t opaque[8];
+#endif
 } mp_thread_mutex_t;
 typedef mp_thread_mutex_t mp_thread_recursive_mutex_t;
 

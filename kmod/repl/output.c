@@ -59,11 +59,12 @@ void kpy_output_write(const char *s, size_t n)
 			ring->lost += n;
 			break;
 		}
-		session->waiters++;
+		atomic_inc(&session->waiters);
 		kpy_gil_release();
 		kpy_session_wait_room(session);
+		/* The last look at the session: it may be gone before the GIL is ours. */
+		atomic_dec(&session->waiters);
 		kpy_gil_acquire(e);
-		session->waiters--;
 	}
 }
 

@@ -253,7 +253,7 @@ static int runner_main(void *arg)
 	kpy_debug_state.sessions = sessions_alive;
 	mutex_unlock(&sessions_lock);
 	/* A thread that waited for room in our ring woke up, but may still be on its way out of it. */
-	while (READ_ONCE(s->waiters))
+	while (atomic_read(&s->waiters))
 		schedule_timeout_uninterruptible(1);
 	free_session(s);
 	/* The rest of this thread must not be module text: unloading waits for the completion. */

@@ -38,7 +38,7 @@ struct kpy_session {
 	unsigned long interrupted_call; /* serial of the kernel call that Ctrl-C found; 0: none */
 	int interrupt_char; /* this input byte raises KeyboardInterrupt; -1: none */
 	int mode; /* pyexec_mode_kind_t */
-	unsigned int waiters; /* threads that wait for room in out; under the GIL */
+	atomic_t waiters; /* threads that wait for room in out */
 	void *pystack, *readline;
 	struct kpy_entry entry;
 };

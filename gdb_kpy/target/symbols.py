@@ -33,7 +33,11 @@ def load_kernel(path: Path, offset: int, banner: int) -> bool:
 def load_module(path: Path, addresses: dict[str, int]) -> None:
     """Give GDB a module's symbols, section by section."""
     rest = " ".join(f"-s {name} {at:#x}" for name, at in addresses.items() if name != ".text")
-    _quietly(f'add-symbol-file "{path}" {addresses[".text"]:#x} {rest}')
+    # GDB 13 caches the index of a relocatable file with the addresses of its first load, and
+    # trusts it when the module lies elsewhere: "pc in address map, but not in symtab".
+    _quietly(
+        f'with index-cache enabled off -- add-symbol-file "{path}" {addresses[".text"]:#x} {rest}'
+    )
 
 
 def drop(address: int) -> None:

@@ -249,6 +249,12 @@ def test_kaslr_and_page_table_isolation(moved: LiveGuest, tmp_path: Path) -> Non
     linked = ElfFile(Path(moved.info["vmlinux"])).symbols(["_text"])["_text"]
     found = status_of(run_gdb(f"kpy attach {moved.info['gdb_socket']}", "kpy status -json"))
     assert found["kernel"]["kaslr_offset"] == base - linked
+    # The module's lines, too, are found where it lies this time.
+    entry = moved.sh("grep -w kpy_debug_eval /proc/kallsyms")[1].split()[0]
+    for _ in range(2):
+        done = run_gdb(f"kpy attach {moved.info['gdb_socket']}", f"info line *0x{entry}")
+        assert 'kmod/debug/eval.c" starts at address' in done.stdout
+        assert "but not in symtab" not in done.stderr
     for bits, source in (("64", USER64), ("32", USER32)):
         (tmp_path / "a.s").write_text(source)
         out, program = tmp_path / "a.o", tmp_path / f"user{bits}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import argparse
 
-from bench import debugger
+from bench import debugger, interpreter
 from bench.table import Row, render
 from guest.say import note, run_main
 
-BENCHES = {"debugger": debugger.measure}
+BENCHES = {"debugger": debugger.measure, "interpreter": interpreter.measure}
 
 
 def main() -> int:

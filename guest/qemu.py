@@ -33,6 +33,8 @@ class Options(NamedTuple):
     repl_port: int = 0
     module: bool = True
     timeout: float = 0
+    # One instruction is one nanosecond of the guest's clock: measurements repeat. One CPU, TCG.
+    icount: bool = False
 
 
 def program() -> str:
@@ -136,7 +138,10 @@ def command(
     if options.module:
         forwards += f",hostfwd=tcp:127.0.0.1:{repl_port}-:{initramfs.REPL_PORT}"
     words = [program(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
-    words += ["-accel", "kvm" if accel == "kvm" else "tcg,thread=multi", "-cpu", "max"]
+    if options.icount:
+        words += ["-accel", "tcg", "-icount", "shift=0,sleep=off", "-cpu", "max"]
+    else:
+        words += ["-accel", "kvm" if accel == "kvm" else "tcg,thread=multi", "-cpu", "max"]
     words += ["-smp", str(options.smp), "-m", f"{options.mem}M"]
     if options.ram_file:
         memory = f"memory-backend-file,id=ram0,size={options.mem}M,share=on"

@@ -133,9 +133,12 @@ extern const char kpy_help_text[];
 #define KPY_SAFE_POINT_BUDGET (32)
 void kpy_safe_point(void);
 extern int kpy_budget;
-#define KPY_VM_POLL                                   \
-	if (__builtin_expect(--kpy_budget <= 0, 0)) { \
-		kpy_safe_point();                     \
+#define KPY_VM_POLL                                                        \
+	{                                                                  \
+		_Bool kpy_used_up;                                         \
+		__asm__("decl %0" : "+m"(kpy_budget), "=@ccle"(kpy_used_up)); \
+		if (__builtin_expect(kpy_used_up, 0))                      \
+			kpy_safe_point();                                  \
 	}
 #define MICROPY_VM_HOOK_LOOP KPY_VM_POLL
 #define MICROPY_VM_HOOK_RETURN KPY_VM_POLL

@@ -152,27 +152,31 @@ static mp_obj_t load_symbol(qstr name)
 	return found->value;
 }
 
+/* Upstream's search with one more step at its end; what is found costs what it does there. */
 mp_obj_t mp_load_global(qstr name)
 {
-	mp_obj_t key = MP_OBJ_NEW_QSTR(name);
+	mp_obj_t key = MP_OBJ_NEW_QSTR(name), value;
 	mp_map_elem_t *found = mp_map_lookup(&mp_globals_get()->map, key, MP_MAP_LOOKUP);
 
 	if (found)
 		return found->value;
-	if (MP_STATE_VM(kpy_symbol_cache) &&
-	    !mp_map_lookup((mp_map_t *)&mp_module_builtins_globals.map, key, MP_MAP_LOOKUP)) {
-		mp_obj_t value;
-
 #if MICROPY_CAN_OVERRIDE_BUILTINS
-		mp_obj_dict_t *override = MP_STATE_VM(mp_module_builtins_override_dict);
+	if (MP_STATE_VM(mp_module_builtins_override_dict)) {
+		mp_map_t *map = &MP_STATE_VM(mp_module_builtins_override_dict)->map;
 
-		if (override && mp_map_lookup(&override->map, key, MP_MAP_LOOKUP))
-			return mp_load_global_core(name);
+		found = mp_map_lookup(map, key, MP_MAP_LOOKUP);
+		if (found)
+			return found->value;
+	}
 #endif
+	found = mp_map_lookup((mp_map_t *)&mp_module_builtins_globals.map, key, MP_MAP_LOOKUP);
+	if (found)
+		return found->value;
+	if (MP_STATE_VM(kpy_symbol_cache)) {
 		value = load_symbol(name);
 		if (value)
 			return value;
 	}
-	return mp_load_global_core(name);
+	return mp_load_global_core(name); /* raises NameError */
 }
 #endif

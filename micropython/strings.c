@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Memory functions for many short operands: words in registers, string instructions from 256 bytes on. */
+#include <linux/types.h>
+#include <linux/swab.h>
+#include <string.h>
+
+#define LONG_COPY 256
+
+typedef u64 __attribute__((__may_alias__, __aligned__(1))) word;
+typedef u32 __attribute__((__may_alias__, __aligned__(1))) half;
+typedef u16 __attribute__((__may_alias__, __aligned__(1))) quarter;
+
+/* n < 16: everything is loaded before anything is stored, so that operands may overlap. */
+static __always_inline void copy_few(void *to, const void *from, size_t n)
+{
+	if (n >= 8) {
+		word first = *(const word *)from, last = *(const word *)(from + n - 8);
+
+		*(word *)to = first;
+		*(word *)(to + n - 8) = last;
+	} else if (n >= 4) {
+		half first = *(const half *)from, last = *(const half *)(from + n - 4);
+
+		*(half *)to = first;
+		*(half *)(to + n - 4) = last;
+	} else if (n) {
+		u8 first = *(const u8 *)from, last = *(const u8 *)(from + n - 1);
+		u8 middle = *(const u8 *)(from + n / 2);
+
+		*(u8 *)to = first;
+		*(u8 *)(to + n / 2) = middle;
+		*(u8 *)(to + n - 1) = last;
+	}
+}
+
+void *kpy_memcpy(void *to, const void *from, size_t n)
+{
+	void *at = to;
+	size_t words;
+
+	if (n < 16) {
+		copy_few(to, from, n);
+		return to;
+	}
+	if (n >= LONG_COPY) {
+		words = n / 8;
+		asm volatile("rep movsq" : "+D"(at), "+S"(from), "+c"(words) : : "memory");
+		copy_few(at, from, n % 8);
+		return to;
+	}
+	for (; n >= 32; n -= 32, at += 32, from += 32) {
+		word a = ((const word *)from)[0], b = ((const word *)from)[1];
+		word c = ((const word *)from)[2], d = ((const word *)from)[3];
+
+		((word *)at)[0] = a;
+		((word *)at)[1] = b;
+		((word *)at)[2] = c;
+		((word *)at)[3] = d;
+	}
+	if (n >= 16) {
+		word a = ((const word *)from)[0], b = ((const word *)from)[1];
+
+		((word *)at)[0] = a;
+		((word *)at)[1] = b;
+		n -= 16;
+		at += 16;
+		from += 16;
+	}
+	copy_few(at, from, n);
+	return to;
+}
+
+void *kpy_memmove(void *to, const void *from, size_t n)
+{
+	if (n < 16) {
+		copy_few(to, from, n);
+		return to;
+	}
+	if ((size_t)(to - from) >= n && (size_t)(from - to) >= n)
+		return kpy_memcpy(to, from, n);
+	if (to < from) {
+		void *at = to;
+
+		for (; n >= 8; n -= 8, at += 8, from += 8)
+			*(word *)at = *(const word *)from;
+		copy_few(at, from, n);
+	} else {
+		for (; n >= 8; n -= 8)
+			*(word *)(to + n - 8) = *(const word *)(from + n - 8);
+		copy_few(to, from, n);
+	}
+	return to;
+}
+
+void *kpy_memset(void *to, int byte, size_t n)
+{
+	u64 value = (u8)byte * 0x0101010101010101ULL;
+	void *at = to;
+
+	if (n >= LONG_COPY) {
+		size_t words = n / 8;
+
+		*(word *)(to + n - 8) = value;
+		asm volatile("rep stosq" : "+D"(at), "+c"(words) : "a"(value) : "memory");
+	} else if (n >= 8) {
+		*(word *)(to + n - 8) = value;
+		for (; n >= 8; n -= 8, at += 8)
+			*(word *)at = value;
+	} else if (n >= 4) {
+		*(half *)to = value;
+		*(half *)(to + n - 4) = value;
+	} else if (n >= 2) {
+		*(quarter *)to = value;
+		*(u8 *)(to + n - 1) = value;
+	} else if (n) {
+		*(u8 *)to = value;
+	}
+	return to;
+}
+
+int kpy_memcmp(const void *a, const void *b, size_t n)
+{
+	const u8 *x = a, *y = b;
+
+	for (; n >= 8; n -= 8, x += 8, y += 8) {
+		u64 p = *(const word *)x, q = *(const word *)y;
+
+		if (p != q)
+			return swab64(p) < swab64(q) ? -1 : 1;
+	}
+	for (; n; n--, x++, y++)
+		if (*x != *y)
+			return *x - *y;
+	return 0;
+}

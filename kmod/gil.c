@@ -9,6 +9,16 @@
  *
  * Threads and sessions take a sleeping token before they spin and keep it over safe
  * points, so that at most one of them contends with hooks at any time.
+ *
+ * C code that runs for long has two ways to bound the time with interrupts off; both are
+ * polled by counting work (KPY_WORK in mpconfigport.h):
+ * - kpy_long_op(), a safe point: others run, Ctrl-C and deadlines work. For code that may
+ *   be left by an exception and whose operands nobody can change: big integers, regular
+ *   expressions. Objects to which only a pointer into their middle is left on the stack are
+ *   kept by the collector (gc_roots.c).
+ * - kpy_gil_window(), an interrupt window: the GIL stays ours, so it may be anywhere, in the
+ *   collector and amid changes of a list. Whoever interrupts us on this CPU and wants the GIL
+ *   finds it held by its own CPU and must not wait: a hook is skipped and counted.
  */
 #ifndef NO_QSTR
 #include <linux/jiffies.h>
@@ -23,6 +33,7 @@
 #include "entry.h"
 #ifndef NO_QSTR
 #include "debug/info.h"
+#include "ffi/stats.h"
 #include "repl/output.h"
 #endif
 
@@ -37,8 +48,17 @@ struct _mp_state_thread_t *kpy_thread_state; /* kpy_current->ts */
 unsigned int kpy_epoch = 1;
 u32 kpy_ready;
 int kpy_budget;
+int kpy_work = KPY_WORK_BUDGET;
+u64 kpy_irqs_off_max; /* TSC cycles */
 
+static u64 off_since; /* when the holder last had interrupts on, TSC; under the GIL */
 static struct semaphore token = __SEMAPHORE_INITIALIZER(token, 1);
+
+static __always_inline void account_off(u64 now)
+{
+	if (unlikely((s64)(now - off_since) > (s64)kpy_irqs_off_max))
+		kpy_irqs_off_max = now - off_since;
+}
 
 static __always_inline bool gil_try(void)
 {
@@ -62,6 +82,7 @@ static __always_inline unsigned long gil_lock(void)
 		} while (READ_ONCE(kpy_gil_word));
 	}
 	WRITE_ONCE(kpy_gil_cpu, raw_smp_processor_id());
+	off_since = rdtsc();
 	return flags;
 }
 
@@ -69,6 +90,7 @@ static __always_inline void gil_unlock(unsigned long flags)
 {
 	bool kick = kpy_output_take_kick();
 
+	account_off(rdtsc());
 	WRITE_ONCE(kpy_gil_cpu, -1);
 	smp_store_release(&kpy_gil_word, 0);
 	if (unlikely(kick))
@@ -177,6 +199,7 @@ bool kpy_gil_try_enter(struct kpy_entry *e)
 		return false;
 	}
 	WRITE_ONCE(kpy_gil_cpu, raw_smp_processor_id());
+	off_since = rdtsc();
 	kpy_entry_link(e);
 	e->epoch = kpy_epoch;
 	kpy_debug_state.entries++;
@@ -268,11 +291,48 @@ void kpy_leave_python(struct kpy_entry *e)
 	nlr_jump(NULL);
 }
 
+/*
+ * Lets interrupts in for a moment without giving up the GIL. Anyone may call it at any time:
+ * it does nothing unless this is the holder, in a context that had interrupts on.
+ */
+noinline void kpy_gil_window(void)
+{
+	struct kpy_entry *e = kpy_current;
+
+	kpy_work = KPY_WORK_BUDGET;
+	/* An interrupt within a window has a preempt count. */
+	if (READ_ONCE(kpy_gil_cpu) != raw_smp_processor_id() || !irqs_disabled() ||
+	    !kpy_may_sleep(e))
+		return;
+	preempt_disable();
+	account_off(rdtsc());
+	local_irq_enable();
+	asm volatile("nop"); /* sti holds interrupts off for one more instruction */
+	local_irq_disable();
+	off_since = rdtsc();
+	preempt_enable(); /* does not schedule: interrupts are off */
+}
+
+/* A safe point within a C function: raises what is pending. */
+noinline void kpy_long_op(void)
+{
+	kpy_work = KPY_WORK_BUDGET;
+	kpy_safe_point();
+	mp_handle_pending(true);
+}
+
 /* Called by the VM between bytecodes: lets others run, and stops what must stop. */
 void kpy_safe_point(void)
 {
-	struct kpy_entry *e = kpy_gil_bounce();
+	struct kpy_entry *e;
 
+	/* A finaliser: others would allocate what the collection is about to free. */
+	if (unlikely(MP_STATE_THREAD(gc_lock_depth) & GC_COLLECT_FLAG)) {
+		kpy_budget = KPY_SAFE_POINT_BUDGET;
+		kpy_gil_window();
+		return;
+	}
+	e = kpy_gil_bounce();
 	if (kpy_may_sleep(e)) {
 		if (e->has_token && time_after(jiffies, e->token_since + 1) &&
 		    !list_empty(&token.wait_list)) {

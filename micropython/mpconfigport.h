@@ -133,15 +133,35 @@ extern const char kpy_help_text[];
 #define KPY_SAFE_POINT_BUDGET (32)
 void kpy_safe_point(void);
 extern int kpy_budget;
-#define KPY_VM_POLL                                                        \
-	{                                                                  \
-		_Bool kpy_used_up;                                         \
-		__asm__("decl %0" : "+m"(kpy_budget), "=@ccle"(kpy_used_up)); \
-		if (__builtin_expect(kpy_used_up, 0))                      \
-			kpy_safe_point();                                  \
+#define KPY_COUNT_DOWN(counter, n, action)                      \
+	{                                                       \
+		_Bool kpy_used_up;                              \
+		__asm__("subl %2, %0"                           \
+			: "+m"(counter), "=@ccle"(kpy_used_up)  \
+			: "ri"((int)(n)));                      \
+		if (__builtin_expect(kpy_used_up, 0))           \
+			action();                               \
 	}
+#define KPY_VM_POLL KPY_COUNT_DOWN(kpy_budget, 1, kpy_safe_point)
 #define MICROPY_VM_HOOK_LOOP KPY_VM_POLL
 #define MICROPY_VM_HOOK_RETURN KPY_VM_POLL
+
+/*
+ * C code counts what it does, in units of some 20 instructions, and opens a window or passes
+ * a safe point when the budget is used up: see kmod/gil.c. More polls: micropython/polls.h.
+ */
+#define KPY_WORK_BUDGET (4096)
+void kpy_gil_window(void);
+void kpy_long_op(void);
+extern int kpy_work;
+#define KPY_WORK(n) KPY_COUNT_DOWN(kpy_work, n, kpy_gil_window)
+#define MPZ_HOOK_LOOP(n) KPY_COUNT_DOWN(kpy_work, (n) / 2 + 1, kpy_long_op)
+#define MP_REHASH_HOOK_LOOP KPY_WORK(4)
+/* The collector's loops count blocks up, or the words of an object down to 1. */
+#define MICROPY_GC_HOOK_LOOP(i)   \
+	if (((i) & 0xff) == 1) {  \
+		KPY_WORK(32)      \
+	}
 
 #ifndef NO_QSTR
 /*

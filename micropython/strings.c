@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Memory functions for many short operands: words in registers, string instructions from 256 bytes on. */
+/*
+ * Memory functions for many short operands: words in registers, string instructions from
+ * 256 bytes on. Most long loops of upstream's builtins call them, so they count as work.
+ */
 #include <linux/types.h>
 #include <linux/swab.h>
 #include <string.h>
+#include "py/mpconfig.h"
 
 #define LONG_COPY 256
 
@@ -38,6 +42,7 @@ void *kpy_memcpy(void *to, const void *from, size_t n)
 	void *at = to;
 	size_t words;
 
+	KPY_WORK(1 + n / 128);
 	if (n < 16) {
 		copy_few(to, from, n);
 		return to;
@@ -122,6 +127,7 @@ int kpy_memcmp(const void *a, const void *b, size_t n)
 {
 	const u8 *x = a, *y = b;
 
+	KPY_WORK(1 + n / 32);
 	for (; n >= 8; n -= 8, x += 8, y += 8) {
 		u64 p = *(const word *)x, q = *(const word *)y;
 

@@ -127,9 +127,11 @@ def apply_patches(patches: list[Path], folder: Path) -> None:
 
 def prepare(pin: Pin, patches: list[Path], root: Path) -> Path:
     """Return the folder with the patched sources, made when it is missing or outdated."""
-    folder = root / pin.version
-    stamp = folder / ".kpy-stamp"
     wanted = stamp_text(pin, patches)
+    # Work trees that share the cache may have different patches.
+    mark = "-" + hashlib.sha256(wanted.encode()).hexdigest()[:8] if patches else ""
+    folder = root / (pin.version + mark)
+    stamp = folder / ".kpy-stamp"
     if stamp.is_file() and stamp.read_text() == wanted:
         return folder
     with locked(root / "lock", "unpacks MicroPython"):

@@ -48,6 +48,8 @@
 	OFFSET("state.gc_count", struct kpy_debug_state, gc_count),
 	OFFSET("state.heap_size", struct kpy_debug_state, heap_size),
 	OFFSET("state.sessions", struct kpy_debug_state, sessions),
+	ADDRESS("irqs_off_max", kpy_irqs_off_max),
+	ADDRESS("gc_pause_max", kpy_gc_pause_max),
 
 	/* Struct layouts. */
 	ADDRESS("layout_table", kpy_layout_table),

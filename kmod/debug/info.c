@@ -11,6 +11,7 @@
 #include "entry.h"
 #include "debug/eval.h"
 #include "debug/info.h"
+#include "ffi/stats.h"
 #include "structs/table.h"
 
 struct kpy_debug_state kpy_debug_state;

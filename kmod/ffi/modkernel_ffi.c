@@ -7,6 +7,7 @@
 #include "py/runtime.h"
 #include "ffi/ffi.h"
 #include "ffi/hook.h"
+#include "ffi/stats.h"
 
 #ifdef NO_QSTR
 #define current 0
@@ -30,6 +31,7 @@ static const mp_rom_map_elem_t globals_table[] = {
 	{ MP_ROM_QSTR(MP_QSTR_p16), MP_ROM_PTR(&kpy_p16_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_p32), MP_ROM_PTR(&kpy_p32_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_p64), MP_ROM_PTR(&kpy_p64_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_stats), MP_ROM_PTR(&kpy_stats_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_current), MP_ROM_PTR(&this_task_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_context), MP_ROM_PTR(&kpy_context_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_hooks), MP_ROM_PTR(&kpy_hooks_obj) },

@@ -81,10 +81,11 @@ def test_unpacks_and_skips_when_valid(tmp_path: Path, pin: upstream.Pin) -> None
 def test_changed_patch_is_applied_to_pristine_sources(tmp_path: Path, pin: upstream.Pin) -> None:
     folder = upstream.prepare(pin, [write_patch(tmp_path, "three")], tmp_path)
     assert (folder / "py/vm.c").read_text() == "one\nthree\n"
-    upstream.prepare(pin, [write_patch(tmp_path, "four")], tmp_path)
-    assert (folder / "py/vm.c").read_text() == "one\nfour\n"
-    upstream.prepare(pin, [], tmp_path)
-    assert (folder / "py/vm.c").read_text() == "one\ntwo\n"
+    other = upstream.prepare(pin, [write_patch(tmp_path, "four")], tmp_path)
+    assert (other / "py/vm.c").read_text() == "one\nfour\n"
+    plain = upstream.prepare(pin, [], tmp_path)
+    assert (plain / "py/vm.c").read_text() == "one\ntwo\n"
+    assert (folder / "py/vm.c").read_text() == "one\nthree\n"
     assert not list(tmp_path.glob("unpack.*"))
 
 

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* kernel_ffi.stats(): what the interpreter costs the kernel. */
+#ifndef NO_QSTR
+#include <linux/kernel.h>
+#include <asm/tsc.h>
+#endif
+#include "py/gc.h"
+#include "py/runtime.h"
+#include "ffi/ffi.h"
+#include "ffi/stats.h"
+#ifndef NO_QSTR
+#include "debug/info.h"
+
+static u64 cycles_to_ns(u64 cycles)
+{
+	return mul_u64_u32_div(cycles, 1000000, tsc_khz ?: 1000000);
+}
+
+static void put(mp_obj_t dict, qstr name, u64 value)
+{
+	mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(name), mp_obj_new_int_from_ull(value));
+}
+#endif
+
+/* stats(reset=False): a dict; with True the maxima start anew. */
+static mp_obj_t stats(size_t n_args, const mp_obj_t *args)
+{
+	mp_obj_t dict = mp_obj_new_dict(8);
+	gc_info_t info;
+
+	gc_info(&info);
+	put(dict, MP_QSTR_irqs_off_max_ns, cycles_to_ns(kpy_irqs_off_max));
+	put(dict, MP_QSTR_gc_pause_max_ns, cycles_to_ns(kpy_gc_pause_max));
+	put(dict, MP_QSTR_gc_count, kpy_debug_state.gc_count);
+	put(dict, MP_QSTR_entries, kpy_debug_state.entries);
+	put(dict, MP_QSTR_heap_size, info.total);
+	put(dict, MP_QSTR_heap_used, info.used);
+	if (n_args && mp_obj_is_true(args[0]))
+		kpy_irqs_off_max = kpy_gc_pause_max = 0;
+	return dict;
+}
+MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(kpy_stats_obj, 0, 1, stats);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What kernel_ffi.stats() tells. */
+#pragma once
+#include "py/obj.h"
+
+MP_DECLARE_CONST_FUN_OBJ_VAR_BETWEEN(kpy_stats_obj);
+
+#ifndef NO_QSTR
+#include <linux/types.h>
+
+/* TSC cycles; written under the GIL */
+extern u64 kpy_irqs_off_max; /* kmod/gil.c: longest time with interrupts off */
+extern u64 kpy_gc_pause_max; /* micropython/gc_roots.c: longest collection */
+#endif

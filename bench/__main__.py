@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import argparse
 
-from bench import debugger, interpreter
+from bench import debugger, interpreter, windows
 from bench.table import Row, render
 from guest.say import note, run_main
 
-BENCHES = {"debugger": debugger.measure, "interpreter": interpreter.measure}
+BENCHES = {
+    "debugger": debugger.measure,
+    "interpreter": interpreter.measure,
+    "windows": windows.measure,
+}
 
 
 def main() -> int:

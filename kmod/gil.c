@@ -171,9 +171,11 @@ void kpy_gil_enter(struct kpy_entry *e)
 	become(e, flags);
 }
 
+/* Held by this CPU: by the caller, or by what the caller interrupted in a window. */
 bool kpy_gil_is_mine(void)
 {
-	return irqs_disabled() && READ_ONCE(kpy_gil_cpu) == raw_smp_processor_id();
+	return (irqs_disabled() || in_interrupt()) &&
+	       READ_ONCE(kpy_gil_cpu) == raw_smp_processor_id();
 }
 
 bool kpy_gil_enter_bounded(struct kpy_entry *e)

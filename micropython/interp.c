@@ -29,14 +29,15 @@ const char kpy_help_text[] = "Welcome to kpy: MicroPython inside the Linux kerne
 #include "ffi/ffi.h"
 #include "debug/info.h"
 
-#define GC_THRESHOLD_PART 4 /* collect when this part of the heap was allocated */
+#define GC_THRESHOLD_PART 2 /* collect when this part of the heap was allocated */
 
 void kpy_interpreter_start(void)
 {
 	gc_init(kpy_heap, kpy_heap + kpy_heap_size);
 	mp_init();
 	/* In blocks: a collection before the heap is full keeps the next one short. */
-	MP_STATE_MEM(gc_alloc_threshold) = kpy_heap_size / GC_THRESHOLD_PART / MICROPY_BYTES_PER_GC_BLOCK;
+	MP_STATE_MEM(gc_alloc_threshold) =
+		kpy_heap_size / GC_THRESHOLD_PART / MICROPY_BYTES_PER_GC_BLOCK;
 	readline_init0();
 	MP_STATE_VM(kpy_symbol_cache) = kpy_tests_mode ? MP_OBJ_NULL : mp_obj_new_dict(0);
 	kpy_debug_state.heap_size = kpy_heap_size;

@@ -133,14 +133,12 @@ extern const char kpy_help_text[];
 #define KPY_SAFE_POINT_BUDGET (32)
 void kpy_safe_point(void);
 extern int kpy_budget;
-#define KPY_COUNT_DOWN(counter, n, action)                      \
-	{                                                       \
-		_Bool kpy_used_up;                              \
-		__asm__("subl %2, %0"                           \
-			: "+m"(counter), "=@ccle"(kpy_used_up)  \
-			: "ri"((int)(n)));                      \
-		if (__builtin_expect(kpy_used_up, 0))           \
-			action();                               \
+#define KPY_COUNT_DOWN(counter, n, action)                                                      \
+	{                                                                                       \
+		_Bool kpy_used_up;                                                              \
+		__asm__("subl %2, %0" : "+m"(counter), "=@ccle"(kpy_used_up) : "ri"((int)(n))); \
+		if (__builtin_expect(kpy_used_up, 0))                                           \
+			action();                                                               \
 	}
 #define KPY_VM_POLL KPY_COUNT_DOWN(kpy_budget, 1, kpy_safe_point)
 #define MICROPY_VM_HOOK_LOOP KPY_VM_POLL
@@ -156,11 +154,11 @@ void kpy_long_op(void);
 extern int kpy_work;
 #define KPY_WORK(n) KPY_COUNT_DOWN(kpy_work, n, kpy_gil_window)
 #define MPZ_HOOK_LOOP(n) KPY_COUNT_DOWN(kpy_work, (n) / 2 + 1, kpy_long_op)
-#define MP_REHASH_HOOK_LOOP KPY_WORK(4)
+#define MP_MAP_HOOK_LOOP KPY_WORK(1)
 /* The collector's loops count blocks up, or the words of an object down to 1. */
-#define MICROPY_GC_HOOK_LOOP(i)   \
-	if (((i) & 0xff) == 1) {  \
-		KPY_WORK(32)      \
+#define MICROPY_GC_HOOK_LOOP(i) \
+	if (((i)&0xff) == 1) {  \
+		KPY_WORK(128)   \
 	}
 
 #ifndef NO_QSTR

@@ -7,6 +7,9 @@
 #include <linux/swab.h>
 #include <string.h>
 #include "py/mpconfig.h"
+#include "py/misc.h"
+#include "py/qstr.h"
+#include "py/unicode.h"
 
 #define LONG_COPY 256
 
@@ -77,6 +80,7 @@ void *kpy_memcpy(void *to, const void *from, size_t n)
 
 void *kpy_memmove(void *to, const void *from, size_t n)
 {
+	KPY_WORK(1 + n / 64);
 	if (n < 16) {
 		copy_few(to, from, n);
 		return to;
@@ -138,4 +142,59 @@ int kpy_memcmp(const void *a, const void *b, size_t n)
 		if (*x != *y)
 			return *x - *y;
 	return 0;
+}
+
+/*
+ * Upstream's functions on UTF-8, eight bytes at a time. A continuation byte is 10xxxxxx.
+ */
+#define HIGH_BITS 0x8080808080808080ULL
+
+static inline unsigned int count_starts(u64 w)
+{
+	u64 continuation = w & ~(w << 1) & HIGH_BITS;
+
+	return 8 - (((continuation >> 7) * 0x0101010101010101ULL) >> 56);
+}
+
+size_t utf8_charlen(const byte *s, size_t len)
+{
+	size_t n = 0;
+
+	KPY_WORK(1 + len / 16);
+	for (; len >= 8; len -= 8, s += 8)
+		n += count_starts(*(const word *)s);
+	for (; len; len--, s++)
+		n += !UTF8_IS_CONT(*s);
+	return n;
+}
+
+mp_uint_t utf8_ptr_to_index(const byte *s, const byte *ptr)
+{
+	return ptr > s ? utf8_charlen(s, ptr - s) : 0;
+}
+
+bool upstream_utf8_check(const byte *p, size_t len);
+
+bool utf8_check(const byte *p, size_t len)
+{
+	KPY_WORK(1 + len / 32);
+	while (len >= 8 && !(*(const word *)p & HIGH_BITS)) {
+		p += 8;
+		len -= 8;
+	}
+	return upstream_utf8_check(p, len);
+}
+
+/* As upstream computes it, and its makeqstrdata.py for the names that are compiled in. */
+size_t qstr_compute_hash(const byte *s, size_t len)
+{
+	size_t hash = 5381;
+
+	for (size_t i = 0; i < len; i++) {
+		hash = hash * 33 ^ s[i];
+		if (unlikely(i % 4096 == 4095))
+			kpy_gil_window();
+	}
+	hash &= (1 << 8 * MICROPY_QSTR_BYTES_IN_HASH) - 1;
+	return hash ?: 1; /* 0 means: not computed */
 }

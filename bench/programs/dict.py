@@ -13,7 +13,7 @@ def run():
             total += d[i * 7]
     words = {}
     for i in range(12000):
-        key = "word%d" % (i % 97)
+        key = "word%d" % (i % 97)  # noqa: UP031
         words[key] = words.get(key, 0) + 1
     for i in range(0, 3000, 2):
         del d[i * 7]

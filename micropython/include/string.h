@@ -20,10 +20,8 @@ int kpy_memcmp(const void *a, const void *b, size_t n);
 #undef memmove
 #undef memset
 #undef memcmp
-#define memcpy(to, from, n) \
-	(kpy_known(n) ? __builtin_memcpy(to, from, n) : kpy_memcpy(to, from, n))
-#define memset(to, byte, n) \
-	(kpy_known(n) ? __builtin_memset(to, byte, n) : kpy_memset(to, byte, n))
+#define memcpy(to, from, n) (kpy_known(n) ? __builtin_memcpy(to, from, n) : kpy_memcpy(to, from, n))
+#define memset(to, byte, n) (kpy_known(n) ? __builtin_memset(to, byte, n) : kpy_memset(to, byte, n))
 #define memmove kpy_memmove
 #define memcmp kpy_memcmp
 

@@ -82,22 +82,31 @@
 
 /* Library. */
 #define MICROPY_PY_TIME (1)
-#define MICROPY_PY_TIME_TIME_TIME_NS (0)
-#define MICROPY_PY_TIME_GMTIME_LOCALTIME_MKTIME (0)
+#define MICROPY_PY_TIME_TIME_TIME_NS (1)
+#define MICROPY_PY_TIME_GMTIME_LOCALTIME_MKTIME (1)
+#define MICROPY_PY_TIME_INCLUDEFILE "time_now.h"
+#define MICROPY_PY_TIME_CUSTOM_SLEEP (1)
+#define MICROPY_EPOCH_IS_1970 (1)
 #define MICROPY_PY_UCTYPES (1)
 #define MICROPY_PY_JSON (1)
 #define MICROPY_PY_RE (1)
 #define MICROPY_PY_HEAPQ (1)
 #define MICROPY_PY_BINASCII (1)
-#define MICROPY_PY_BINASCII_CRC32 (0)
-#define MICROPY_PY_HASHLIB (0)
-#define MICROPY_PY_DEFLATE (0)
-#define MICROPY_PY_RANDOM (0)
+#define MICROPY_PY_BINASCII_CRC32 (1)
+#define MICROPY_PY_HASHLIB (1)
+#define MICROPY_PY_HASHLIB_SHA256 (1)
+#define MICROPY_PY_HASHLIB_SHA1 (0)
+#define MICROPY_PY_HASHLIB_MD5 (0)
+#define MICROPY_PY_DEFLATE (1)
+#define MICROPY_PY_DEFLATE_COMPRESS (1)
+#define MICROPY_PY_RANDOM (1)
+#define MICROPY_PY_RANDOM_EXTRA_FUNCS (1)
+#define MICROPY_PY_RANDOM_SEED_INIT_FUNC (kpy_random_seed())
 #define MICROPY_PY_SELECT (0)
-#define MICROPY_PY_OS (0)
+#define MICROPY_PY_OS (0) /* ours: micropython/modos.c */
 #define MICROPY_PY_ASYNCIO (0)
 #define MICROPY_PY_PLATFORM (0)
-#define MICROPY_PY_MACHINE (0)
+#define MICROPY_PY_MACHINE (0) /* ours: micropython/machine.c */
 #define MICROPY_PY_FRAMEBUF (0)
 #define MICROPY_PY_CRYPTOLIB (0)
 #define MICROPY_VFS (0)
@@ -108,6 +117,8 @@ typedef unsigned long mp_uint_t;
 typedef long mp_off_t;
 #define MP_SSIZE_MAX (0x7fffffffffffffffL)
 #define MP_STATE_PORT MP_STATE_VM
+
+uint32_t kpy_random_seed(void);
 
 /* A global name that Python does not know may be a kernel symbol: kmod/ffi/globals.c. */
 #define MICROPY_WRAP_MP_LOAD_GLOBAL(f) f##_core

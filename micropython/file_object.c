@@ -128,6 +128,8 @@ static ssize_t write_kernel(struct file *file, const void *buf, size_t n)
 	struct kvec vec = { .iov_base = (void *)buf, .iov_len = min_t(size_t, n, MAX_RW_COUNT) };
 	struct iov_iter iter;
 
+	if (!(file->f_mode & FMODE_WRITE))
+		return -EBADF;
 	if (S_ISREG(file_inode(file)->i_mode) || !file->f_op->write_iter)
 		return kernel_write(file, buf, n, &file->f_pos);
 	iov_iter_kvec(&iter, ITER_SOURCE, &vec, 1, vec.iov_len);

@@ -25,7 +25,7 @@ second = $(MAKE) -f Makefile $(1) release="$$(cat build/release)"
 out = build/$(release)
 kernel-field = $$($(PYTHON) -c 'import json; print(json.load(open("$(out)/kernel.json"))["$(1)"])')
 
-.PHONY: all help packages kernel micropython venv module demo test soak lint bench repl clean
+.PHONY: all help packages kernel micropython venv module demo test test-upstream soak lint bench repl clean
 
 all: module ## Build everything: plugin, layout table, kpy.ko
 
@@ -65,6 +65,9 @@ repl: module ## Open the REPL of the guest (started when none runs)
 
 test: module ## Run all tests
 	@$(VENV) -m pytest
+
+test-upstream: module ## Run MicroPython's own test suite in a guest
+	@$(VENV) tests/upstream
 
 soak: module ## Everything at once for SECONDS=600, then 200 loads
 	@$(VENV) tests/soak/soak.py --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))

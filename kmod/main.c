@@ -8,6 +8,7 @@
 #include "kpy.h"
 #include "entry.h"
 #include "debug/eval.h"
+#include "files.h"
 #include "ffi/hook.h"
 #include "repl/output.h"
 #include "repl/session.h"
@@ -112,6 +113,7 @@ static int __init kpy_init(void)
 		err = kpy_memory_init();
 	if (err)
 		return err;
+	kpy_os_init();
 	err = alloc_heap();
 	if (err)
 		return err;
@@ -164,6 +166,7 @@ static void __exit kpy_exit(void)
 	kpy_hooks_exit();
 	kpy_debug_exit();
 	kpy_output_exit();
+	kpy_files_exit();
 	vfree(kpy_heap);
 }
 

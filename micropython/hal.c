@@ -5,6 +5,7 @@
 #include <linux/ktime.h>
 #include <linux/sched/signal.h>
 #include <linux/timekeeping.h>
+#include <asm/msr.h>
 #include "py/mperrno.h"
 #include "py/mphal.h"
 #include "py/runtime.h"
@@ -53,36 +54,50 @@ void mp_hal_set_interrupt_char(int c)
 		WRITE_ONCE(s->interrupt_char, c);
 }
 
+/*
+ * The fast clocks take no sequence lock: a hook in the middle of the kernel's update of
+ * the time may wait for the GIL, whose holder would wait for the end of the update.
+ */
 mp_uint_t mp_hal_ticks_ms(void)
 {
-	return ktime_get_ns() / NSEC_PER_MSEC;
+	return ktime_get_mono_fast_ns() / NSEC_PER_MSEC;
 }
 
 mp_uint_t mp_hal_ticks_us(void)
 {
-	return ktime_get_ns() / NSEC_PER_USEC;
+	return ktime_get_mono_fast_ns() / NSEC_PER_USEC;
 }
 
 mp_uint_t mp_hal_ticks_cpu(void)
 {
-	return ktime_get_ns();
+	return ktime_get_mono_fast_ns();
 }
 
 uint64_t mp_hal_time_ns(void)
 {
-	return ktime_get_real_ns();
+	return ktime_get_real_fast_ns();
 }
+
+/* Not worth a context switch, and possible where nothing may sleep. */
+#define SPIN_MAX_US 20
 
 void mp_hal_delay_us(mp_uint_t us)
 {
 	struct kpy_entry *e = kpy_current;
-	ktime_t until = ktime_add_us(ktime_get(), us);
+	ktime_t until;
 
+	if (us <= SPIN_MAX_US) {
+		kpy_gil_release();
+		udelay(us);
+		kpy_gil_acquire(e);
+		return;
+	}
 	if (!kpy_may_sleep(e)) {
 		mp_raise_msg(&mp_type_RuntimeError, MP_ERROR_TEXT("cannot sleep in this context"));
 		return;
 	}
 	kpy_gil_release();
+	until = ktime_add_us(ktime_get(), min_t(mp_uint_t, us, KTIME_MAX / NSEC_PER_USEC / 2));
 	/* Sleeps until the time or a signal, and a signal means Ctrl-C. */
 	do {
 		set_current_state(TASK_INTERRUPTIBLE);
@@ -96,5 +111,10 @@ void mp_hal_delay_us(mp_uint_t us)
 
 void mp_hal_delay_ms(mp_uint_t ms)
 {
-	mp_hal_delay_us(ms * 1000);
+	mp_hal_delay_us(ms > KTIME_MAX / 1000 ? KTIME_MAX : ms * 1000);
+}
+
+uint32_t kpy_random_seed(void)
+{
+	return (rdtsc() * 0x9e3779b97f4a7c15UL) >> 32;
 }

@@ -65,6 +65,14 @@
 #define MICROPY_PY_REVERSE_SPECIAL_METHODS (1)
 #define MICROPY_PY_BUILTINS_COMPILE (1)
 #define MICROPY_PY_BUILTINS_RANGE_ATTRS (1)
+#define MICROPY_PY_BUILTINS_RANGE_BINOP (1)
+#define MICROPY_PY_BUILTINS_MEMORYVIEW_ITEMSIZE (1)
+#define MICROPY_PY_ALL_INPLACE_SPECIAL_METHODS (1)
+#define MICROPY_PY_COLLECTIONS_NAMEDTUPLE__ASDICT (1)
+#define MICROPY_PY_IO_BUFFEREDWRITER (1)
+#define MICROPY_PY_SYS_EXC_INFO (1)
+#define MICROPY_PY_SYS_GETSIZEOF (1)
+#define MICROPY_PY_SYS_TRACEBACKLIMIT (1)
 #define MICROPY_PY_BUILTINS_STR_UNICODE (1)
 #define MICROPY_PY_BUILTINS_HELP_TEXT kpy_help_text
 #define MICROPY_PY_GC_COLLECT_RETVAL (1)
@@ -82,22 +90,33 @@
 
 /* Library. */
 #define MICROPY_PY_TIME (1)
-#define MICROPY_PY_TIME_TIME_TIME_NS (0)
-#define MICROPY_PY_TIME_GMTIME_LOCALTIME_MKTIME (0)
+#define MICROPY_PY_TIME_TIME_TIME_NS (1)
+#define MICROPY_PY_TIME_GMTIME_LOCALTIME_MKTIME (1)
+#define MICROPY_PY_TIME_INCLUDEFILE "time_now.h"
+#define MICROPY_PY_TIME_CUSTOM_SLEEP (1)
+#define MICROPY_EPOCH_IS_1970 (1)
 #define MICROPY_PY_UCTYPES (1)
 #define MICROPY_PY_JSON (1)
 #define MICROPY_PY_RE (1)
+#define MICROPY_PY_RE_MATCH_GROUPS (1)
+#define MICROPY_PY_RE_MATCH_SPAN_START_END (1)
 #define MICROPY_PY_HEAPQ (1)
 #define MICROPY_PY_BINASCII (1)
-#define MICROPY_PY_BINASCII_CRC32 (0)
-#define MICROPY_PY_HASHLIB (0)
-#define MICROPY_PY_DEFLATE (0)
-#define MICROPY_PY_RANDOM (0)
+#define MICROPY_PY_BINASCII_CRC32 (1)
+#define MICROPY_PY_HASHLIB (1)
+#define MICROPY_PY_HASHLIB_SHA256 (1)
+#define MICROPY_PY_HASHLIB_SHA1 (0)
+#define MICROPY_PY_HASHLIB_MD5 (0)
+#define MICROPY_PY_DEFLATE (1)
+#define MICROPY_PY_DEFLATE_COMPRESS (1)
+#define MICROPY_PY_RANDOM (1)
+#define MICROPY_PY_RANDOM_EXTRA_FUNCS (1)
+#define MICROPY_PY_RANDOM_SEED_INIT_FUNC (kpy_random_seed())
 #define MICROPY_PY_SELECT (0)
-#define MICROPY_PY_OS (0)
+#define MICROPY_PY_OS (0) /* ours: micropython/modos.c */
 #define MICROPY_PY_ASYNCIO (0)
 #define MICROPY_PY_PLATFORM (0)
-#define MICROPY_PY_MACHINE (0)
+#define MICROPY_PY_MACHINE (0) /* ours: micropython/machine.c */
 #define MICROPY_PY_FRAMEBUF (0)
 #define MICROPY_PY_CRYPTOLIB (0)
 #define MICROPY_VFS (0)
@@ -108,6 +127,8 @@ typedef unsigned long mp_uint_t;
 typedef long mp_off_t;
 #define MP_SSIZE_MAX (0x7fffffffffffffffL)
 #define MP_STATE_PORT MP_STATE_VM
+
+uint32_t kpy_random_seed(void);
 
 /* A global name that Python does not know may be a kernel symbol: kmod/ffi/globals.c. */
 #define MICROPY_WRAP_MP_LOAD_GLOBAL(f) f##_core

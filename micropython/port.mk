@@ -13,7 +13,8 @@ CFLAGS += $(INC) -std=gnu11 -DNDEBUG
 
 # The upstream files, beside the core, that the module is built from.
 UPSTREAM_SRC = extmod/modtime.c extmod/moductypes.c extmod/modjson.c extmod/modre.c \
-	extmod/modheapq.c extmod/modbinascii.c \
+	extmod/modheapq.c extmod/modbinascii.c extmod/modhashlib.c extmod/moddeflate.c \
+	extmod/modrandom.c shared/timeutils/timeutils.c \
 	shared/runtime/pyexec.c shared/runtime/stdout_helpers.c \
 	shared/runtime/gchelper_generic.c shared/runtime/sys_stdio_mphal.c
 

@@ -13,6 +13,7 @@
 #include "repl/output.h"
 #include "repl/ring.h"
 #include "repl/session.h"
+#include "files.h"
 #include "debug/eval.h"
 
 #define LOG_RING_SIZE (64UL << 10)
@@ -27,6 +28,7 @@ static struct task_struct *log_task;
 static void wake_carriers(struct irq_work *work)
 {
 	wake_up_all(&kpy_output_wait);
+	kpy_files_kick();
 }
 static struct irq_work kick_work = IRQ_WORK_INIT(wake_carriers);
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 from test_repl import INSMOD, PROMPT, Friendly
 
-from guest.repl import Repl, ReplError
+from guest.repl import ReplError
 
 if TYPE_CHECKING:
     from conftest import LiveGuest

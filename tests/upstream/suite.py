@@ -104,9 +104,7 @@ def judge(results: dict[str, str], folders: Iterable[str], rules: list[Rule]) ->
         if result == "pass":
             if rule:
                 surprising.append(f"{test} passes, but skips.txt lists it: {rule.reason}")
-        elif not rule:
-            wrong.append(f"{result} {test}")
-        elif result == "not run" and rule.run:
+        elif not rule or (result == "not run" and rule.run):
             wrong.append(f"{result} {test}")
     return Verdict(counts, wrong, surprising)
 

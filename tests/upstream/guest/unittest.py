@@ -21,7 +21,7 @@ class _Raises:
 
     def __exit__(self, kind, value, traceback):
         if kind is None:
-            raise AssertionError("{} not raised".format(self.expected))
+            raise AssertionError(f"{self.expected} not raised")
         self.exception = value
         return issubclass(kind, self.expected)
 
@@ -37,28 +37,28 @@ class TestCase:
         raise SkipTest(reason)
 
     def assertEqual(self, a, b, msg=None):
-        assert a == b, msg or "{!r} != {!r}".format(a, b)
+        assert a == b, msg or f"{a!r} != {b!r}"
 
     def assertNotEqual(self, a, b, msg=None):
-        assert a != b, msg or "{!r} == {!r}".format(a, b)
+        assert a != b, msg or f"{a!r} == {b!r}"
 
     def assertTrue(self, a, msg=None):
-        assert a, msg or "{!r} is not true".format(a)
+        assert a, msg or f"{a!r} is not true"
 
     def assertFalse(self, a, msg=None):
-        assert not a, msg or "{!r} is not false".format(a)
+        assert not a, msg or f"{a!r} is not false"
 
     def assertIs(self, a, b, msg=None):
-        assert a is b, msg or "{!r} is not {!r}".format(a, b)
+        assert a is b, msg or f"{a!r} is not {b!r}"
 
     def assertIsNone(self, a, msg=None):
-        assert a is None, msg or "{!r} is not None".format(a)
+        assert a is None, msg or f"{a!r} is not None"
 
     def assertIn(self, a, b, msg=None):
-        assert a in b, msg or "{!r} not in {!r}".format(a, b)
+        assert a in b, msg or f"{a!r} not in {b!r}"
 
     def assertIsInstance(self, a, b, msg=None):
-        assert isinstance(a, b), msg or "{!r} is no {!r}".format(a, b)
+        assert isinstance(a, b), msg or f"{a!r} is no {b!r}"
 
     def assertRaises(self, expected, function=None, *args, **kwargs):
         context = _Raises(expected)
@@ -79,7 +79,7 @@ def main():
             if not method.startswith("test"):
                 continue
             ran += 1
-            print("{} ({}) ...".format(method, name))
+            print(f"{method} ({name}) ...")
             test = case()
             try:
                 test.setUp()
@@ -96,10 +96,10 @@ def main():
                 errors += 1
                 sys.print_exception(e)
     print("-" * 70)
-    print("Ran {} tests\n".format(ran))
+    print(f"Ran {ran} tests\n")
     if failures or errors:
-        print("FAILED (failures={}, errors={})".format(failures, errors))
+        print(f"FAILED (failures={failures}, errors={errors})")
     elif skipped:
-        print("OK (skipped={})".format(skipped))
+        print(f"OK (skipped={skipped})")
     else:
         print("OK")

@@ -7,6 +7,7 @@ guest's fixture looks at the end).
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import struct
@@ -282,7 +283,8 @@ def test_small_heaps_serve(guest: LiveGuest, size: int) -> None:
     assert guest.sh(f"rmmod kpy && {INSMOD} heap_size={size}")[0] == 0
     try:
         out, err = guest.py(
-            "l = []\ntry:\n  while True: l.append(l[:] + [1])\nexcept MemoryError: l = None\nprint('ok')"
+            "l = []\ntry:\n  while True: l.append(l[:] + [1])\n"
+            "except MemoryError: l = None\nprint('ok')"
         )
         assert (out, err) == ("ok\n", "")
     finally:
@@ -299,10 +301,8 @@ def test_lines_without_end(guest: LiveGuest) -> None:
             sent = 0
             deadline = time.monotonic() + 8
             while time.monotonic() < deadline and sent < 12 << 20:
-                try:
+                with contextlib.suppress(TimeoutError, socket.timeout):
                     sent += peer.send(b"x" * 65536)
-                except (TimeoutError, socket.timeout):
-                    pass
                 try:
                     while peer.recv(1 << 20):
                         pass

@@ -115,7 +115,10 @@ BUSY = (
     "f = lambda f, n: f(f, n + 1) if n < 50 else 0\nwhile True: f(f, 0)",
     "while True:\n try: 1 // 0\n except ZeroDivisionError: pass",
     "import _thread\nl = _thread.allocate_lock()\nl.acquire()\nl.acquire()",
-    "while True:\n try:\n  d = {}\n  while True: d[len(d)] = b'0' * 500\n except MemoryError: d = None",
+    (
+        "while True:\n try:\n  d = {}\n  while True: d[len(d)] = b'0' * 500\n"
+        " except MemoryError: d = None"
+    ),
     "sorted(range(100000), key=lambda v: -v)\nwhile True: pass",
 )
 

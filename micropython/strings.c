@@ -185,16 +185,24 @@ bool utf8_check(const byte *p, size_t len)
 	return upstream_utf8_check(p, len);
 }
 
+#define HASH_PART 4096 /* bytes between windows */
+
+static __always_inline size_t hash_part(size_t hash, const byte *s, size_t len)
+{
+	for (const byte *end = s + len; s < end; s++)
+		hash = hash * 33 ^ *s;
+	return hash;
+}
+
 /* As upstream computes it, and its makeqstrdata.py for the names that are compiled in. */
 size_t qstr_compute_hash(const byte *s, size_t len)
 {
 	size_t hash = 5381;
 
-	for (size_t i = 0; i < len; i++) {
-		hash = hash * 33 ^ s[i];
-		if (unlikely(i % 4096 == 4095))
-			kpy_gil_window();
+	for (; unlikely(len > HASH_PART); s += HASH_PART, len -= HASH_PART) {
+		hash = hash_part(hash, s, HASH_PART);
+		kpy_gil_window();
 	}
-	hash &= (1 << 8 * MICROPY_QSTR_BYTES_IN_HASH) - 1;
+	hash = hash_part(hash, s, len) & ((1 << 8 * MICROPY_QSTR_BYTES_IN_HASH) - 1);
 	return hash ?: 1; /* 0 means: not computed */
 }

@@ -47,4 +47,6 @@ void gc_collect(void)
 			collect_entry(e);
 	kpy_hooks_collect(collect_object);
 	gc_collect_end();
+	if (MP_STATE_VM(gc_n_due))
+		kpy_budget = 0; /* finalisers run at the next safe point */
 }

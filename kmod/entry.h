@@ -54,6 +54,7 @@ struct kpy_entry {
 	struct kpy_call call;
 	u64 deadline; /* TSC; 0: none */
 	bool timed_out; /* TimeoutError was raised; the next deadline aborts */
+	bool finalising; /* its stack is inside a finaliser that a safe point called */
 	bool abort; /* leave Python at the next safe point, whatever the code catches */
 	nlr_buf_t *base; /* where abort goes to */
 	void *root; /* one more GC root */
@@ -71,6 +72,8 @@ extern u32 kpy_ready;
  */
 struct kpy_entry *kpy_gil_release(void);
 void kpy_gil_acquire(struct kpy_entry *e);
+/* Comes back also after a soft reset, e->epoch != kpy_epoch: no object may be touched then. */
+void kpy_gil_acquire_stale(struct kpy_entry *e);
 
 /* First acquire (links the record) and last release (unlinks it) of an entry. */
 void kpy_gil_enter(struct kpy_entry *e);

@@ -29,6 +29,7 @@
 #include <linux/smp.h>
 #include <asm/msr.h>
 #endif
+#include "py/gc.h"
 #include "py/runtime.h"
 #include "entry.h"
 #ifndef NO_QSTR
@@ -150,10 +151,15 @@ static void entry_unlink(struct kpy_entry *e)
 	e->pprev = NULL;
 }
 
-void kpy_gil_acquire(struct kpy_entry *e)
+void kpy_gil_acquire_stale(struct kpy_entry *e)
 {
 	get_token(e);
 	become(e, gil_lock());
+}
+
+void kpy_gil_acquire(struct kpy_entry *e)
+{
+	kpy_gil_acquire_stale(e);
 	/* A soft reset came between: the objects that this stack knows are gone. */
 	if (unlikely(e->epoch != kpy_epoch))
 		kpy_leave_python(e);
@@ -271,11 +277,13 @@ void kpy_gil_acquire_self(void)
 		flags = gil_lock();
 	}
 	become(e, flags);
+	if (unlikely(e->epoch != kpy_epoch))
+		kpy_leave_python(e);
 }
 
 static void raise_timeout(struct kpy_entry *e)
 {
-	if (e->timed_out) {
+	if (e->timed_out && e->base) {
 		e->abort = true;
 		return;
 	}
@@ -289,6 +297,8 @@ void kpy_leave_python(struct kpy_entry *e)
 {
 	if (!e->base)
 		return;
+	if (e->epoch != kpy_epoch)
+		e->ts->nlr_jump_callback_top = NULL; /* they would free what is gone */
 	e->ts->nlr_top = e->base;
 	nlr_jump(NULL);
 }
@@ -323,6 +333,19 @@ noinline void kpy_long_op(void)
 	mp_handle_pending(true);
 }
 
+/*
+ * Objects that a collection found unreachable. Their finalisers run here, between bytecodes,
+ * where the heap is whole, and only in entries that may take their time and sleep.
+ */
+static void finalise(struct kpy_entry *e)
+{
+	if (e->finalising || e->kind > KPY_THREAD || !kpy_may_sleep(e) || e->ts->gc_lock_depth)
+		return;
+	e->finalising = true;
+	gc_run_finalisers();
+	e->finalising = false;
+}
+
 /* Called by the VM between bytecodes: lets others run, and stops what must stop. */
 void kpy_safe_point(void)
 {
@@ -350,6 +373,8 @@ void kpy_safe_point(void)
 		raise_timeout(e);
 	if (unlikely(e->abort))
 		kpy_leave_python(e);
+	if (unlikely(MP_STATE_VM(gc_n_due)))
+		finalise(e);
 }
 
 void kpy_entry_init(struct kpy_entry *e, enum kpy_kind kind, struct kpy_session *session)

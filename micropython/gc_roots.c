@@ -78,4 +78,6 @@ void gc_collect(void)
 	kpy_hooks_collect(collect_object);
 	gc_collect_end();
 	kpy_gc_pause_max = max_t(u64, kpy_gc_pause_max, rdtsc() - begin);
+	if (MP_STATE_VM(gc_n_due))
+		kpy_budget = 0; /* finalisers run at the next safe point */
 }

@@ -51,7 +51,13 @@ void kpy_interpreter_stop(void)
 	struct kpy_entry *e = kpy_current;
 
 	WRITE_ONCE(kpy_ready, 0);
+	/* A finaliser that does not end must not hold up rmmod. */
+	e->finalising = true;
+	e->timed_out = false;
+	e->deadline = rdtsc() + tsc_khz * 1000ULL;
 	gc_sweep_all();
+	e->deadline = 0;
+	e->finalising = false;
 	mp_deinit(); /* gives the GIL up */
 	kpy_gil_acquire(e);
 	kpy_epoch++;

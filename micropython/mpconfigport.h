@@ -163,6 +163,12 @@ extern int kpy_budget;
 	}
 #define KPY_VM_POLL KPY_COUNT_DOWN(kpy_budget, 1, kpy_safe_point)
 #define MICROPY_VM_HOOK_LOOP KPY_VM_POLL
+/* Calls, and code that goes on in an exception handler: it may never branch back or return. */
+#define MICROPY_VM_HOOK_INIT                          \
+	if (__builtin_expect(--kpy_budget <= 0, 0)) { \
+		kpy_safe_point();                     \
+		mp_handle_pending(true);              \
+	}
 #define MICROPY_VM_HOOK_RETURN KPY_VM_POLL
 
 /*

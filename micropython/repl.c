@@ -16,6 +16,8 @@
 static void renew(struct kpy_entry *e)
 {
 	e->epoch = kpy_epoch;
+	e->finalising = false;
+	e->ts->gc_lock_depth = 0;
 	e->ts->mp_pending_exception = MP_OBJ_NULL;
 	e->own_ts.dict_locals = e->own_ts.dict_globals = &MP_STATE_VM(dict_main);
 	e->own_ts.pystack_cur = e->own_ts.pystack_start;

@@ -48,7 +48,8 @@ static noinline void run_thread(struct python_thread *t)
 			    __builtin_frame_address(0));
 	kpy_gil_acquire(&t->entry);
 	base.ret_val = NULL;
-	if (nlr_push(&base) == 0) {
+	/* Its epoch may be over before it begins. */
+	if (t->entry.epoch == kpy_epoch && nlr_push(&base) == 0) {
 		t->entry.base = &base;
 		t->start(t->entry.root); /* gives the GIL up, as upstream has it */
 		kpy_gil_acquire(&t->entry);
@@ -102,7 +103,16 @@ mp_uint_t mp_thread_create(void *(*start)(void *), void *arg, size_t *stack_size
 	t = new_thread(start, arg);
 	if (t)
 		task = kthread_create(thread_main, t, "kpy-%u", n_started);
-	kpy_gil_acquire(e);
+	kpy_gil_acquire_stale(e);
+	if (unlikely(e->epoch != kpy_epoch)) { /* nobody wants it any more */
+		kpy_gil_release();
+		if (!IS_ERR(task))
+			kthread_stop(task);
+		if (t)
+			kvfree(t->pystack);
+		kfree(t);
+		kpy_gil_acquire(e);
+	}
 	if (IS_ERR(task)) {
 		if (t) {
 			kvfree(t->pystack);

@@ -27,9 +27,28 @@ static mp_obj_t hook_value(hook_object_t *o, qstr attr)
 	       MP_OBJ_NEW_QSTR(MP_QSTR_kind), MP_OBJ_NEW_QSTR(MP_QSTR_handler);
 }
 #else
-#define REMOVE(o) kpy_hook_remove((o)->hook)
+#define REMOVE(o) remove_hook((o)->hook)
 #define REARM(o) rearm((o)->hook)
-#define GONE(o) kpy_hook_object_gone((o)->hook)
+#define GONE(o) forget((o))
+
+/* Stands in for the hook of an object whose finaliser ran, called by hand or in a resurrection. */
+static const struct kpy_hook_kind gone_kind = { .name = "forgotten" };
+static struct kpy_hook gone = { .kind = &gone_kind, .removed = true };
+
+static void forget(hook_object_t *o)
+{
+	struct kpy_hook *h = o->hook;
+
+	o->hook = &gone;
+	if (h != &gone)
+		kpy_hook_object_gone(h);
+}
+
+static void remove_hook(struct kpy_hook *h)
+{
+	if (!h->removed)
+		kpy_hook_remove(h);
+}
 
 static void rearm(struct kpy_hook *h)
 {

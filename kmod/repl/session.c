@@ -175,8 +175,8 @@ static int reader_main(void *arg)
 	kfree(buf);
 	if (!READ_ONCE(s->eof)) {
 		end_input(s);
-		/* Nobody is left to read what the code prints: stop it, as a hang-up does. */
-		interrupt(s, false);
+		/* Nobody is left to read what the code prints: stop it, whatever it catches. */
+		interrupt(s, true);
 	}
 	while (!kthread_should_stop())
 		schedule_timeout_interruptible(HZ);

@@ -60,7 +60,7 @@ def alive(guest: LiveGuest) -> Iterator[None]:
         "eval('-' * 5000 + '1')",
         "exec('if 1:\\n' + ''.join(' ' * i + 'if 1:\\n' for i in range(1, 300)))",
         "s = 'eval(s)'\neval(s)",
-        "def f():\n try: f()\n finally: f()\nf()",
+        "def f():\n try: f()\n finally: pass\nf()",
         "def g(): yield from g()\nlist(g())",
         "import json\njson.loads('[' * 5000 + ']' * 5000)",
         "import re\nre.match('(a*)*b', 'a' * 3000)",
@@ -308,3 +308,79 @@ def test_lines_without_end(guest: LiveGuest) -> None:
                         pass
                 except (TimeoutError, socket.timeout):
                     pass
+
+
+def test_finaliser_keeps_its_object(guest: LiveGuest) -> None:
+    """What __del__ makes reachable again is not freed under its new owner."""
+    out, err = guest.py(
+        "import gc\n"
+        "kept = []\n"
+        "class Phoenix:\n"
+        "    def __init__(self, n): self.data = [n, str(n), {n: bytes(50)}]\n"
+        "    def __del__(self): kept.append(self)\n"
+        "def make():\n"
+        "    for i in range(200): Phoenix(i)\n"
+        "make()\n"
+        "def overwrite(depth):\n"
+        "    if depth: return overwrite(depth - 1)\n"
+        "    return [bytearray(b'\\xff' * (i % 90)) for i in range(3000)]\n"
+        "for i in range(8): gc.collect()\n"
+        "x = overwrite(20)\n"
+        "x = None\n"
+        "good = [p for p in kept if p.data[1] == str(p.data[0]) and p.data[2][p.data[0]] == bytes(50)]\n"
+        "print(len(kept) > 150, len(good) == len(kept))\n"
+        "kept.clear()\n"
+    )
+    assert (out, err) == ("True True\n", "")
+
+
+def test_others_allocate_while_a_finaliser_runs(guest: LiveGuest) -> None:
+    """A finaliser gives the GIL up; what others get meanwhile is theirs."""
+    out, err = guest.py(
+        "import _thread, gc, time\n"
+        "stop = []\n"
+        "faults = []\n"
+        "def worker(me):\n"
+        "    rounds = 0\n"
+        "    while not stop:\n"
+        "        l = [[me, i, str(i) + 'x', bytearray(i % 40)] for i in range(300)]\n"
+        "        for i, (who, n, s, b) in enumerate(l):\n"
+        "            if who != me or n != i or s != str(i) + 'x' or len(b) != i % 40 or any(b):\n"
+        "                faults.append((me, i))\n"
+        "                return\n"
+        "        rounds += 1\n"
+        "for i in range(3): _thread.start_new_thread(worker, (i,))\n"
+        "class Slow:\n"
+        "    def __del__(self):\n"
+        "        for i in range(100): pass\n"
+        "        time.sleep_ms(1)\n"
+        "def make():\n"
+        "    for i in range(20): Slow()\n"
+        "for i in range(15):\n"
+        "    make()\n"
+        "    gc.collect()\n"
+        "stop.append(1)\n"
+        "time.sleep_ms(300)\n"
+        "print('faults', faults)\n",
+        timeout=120,
+    )
+    assert (out, err) == ("faults []\n", "")
+
+
+def test_finaliser_without_end_does_not_hold_rmmod(guest: LiveGuest) -> None:
+    guest.py("class Loop:\n def __del__(self):\n  while True: pass\nl = [Loop(), Loop()]")
+    started = time.monotonic()
+    assert guest.sh("rmmod kpy", timeout=60)[0] == 0
+    assert time.monotonic() - started < 20
+
+
+def test_code_that_only_raises_lets_others_run(guest: LiveGuest) -> None:
+    """It never branches back and never returns, and it swallows Ctrl-C: 2^depth calls."""
+    stuck = guest.repl()
+    stuck._send(b"def f():\n try: f()\n finally: f()\nf()\x04")
+    time.sleep(1)
+    started = time.monotonic()
+    assert guest.py("print(6 * 7)")[0] == "42\n"
+    assert time.monotonic() - started < 10
+    assert guest.sh(f"rmmod kpy && {INSMOD}", timeout=60)[0] == 0
+    stuck.close()

@@ -64,9 +64,14 @@ void kpy_interpreter_stop(void)
 	e->epoch = kpy_epoch;
 }
 
-/* No exception handler left: the interpreter's state cannot be trusted any more. */
+/*
+ * No exception handler left. Upstream has none while it prints the last exception of a
+ * thread, which may run Python: leave that. Else the interpreter's state cannot be trusted.
+ */
 void nlr_jump_fail(void *val)
 {
+	if (kpy_gil_is_mine() && kpy_current)
+		kpy_leave_python(kpy_current);
 	panic("kpy: exception %px without a handler", val);
 }
 

@@ -324,7 +324,8 @@ def test_finaliser_keeps_its_object(guest: LiveGuest) -> None:
         "for i in range(8): gc.collect()\n"
         "x = overwrite(20)\n"
         "x = None\n"
-        "good = [p for p in kept if p.data[1] == str(p.data[0]) and p.data[2][p.data[0]] == bytes(50)]\n"
+        "good = [p for p in kept if p.data[1] == str(p.data[0])"
+        " and p.data[2][p.data[0]] == bytes(50)]\n"
         "print(len(kept) > 150, len(good) == len(kept))\n"
         "kept.clear()\n"
     )

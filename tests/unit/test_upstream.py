@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "micropython"))
-
-import upstream  # noqa: E402
+sys.path.insert(0, str(ROOT))
 
 from guest.say import UserError  # noqa: E402
+from micropython import upstream  # noqa: E402
 
 PATCH = """--- a/py/vm.c
 +++ b/py/vm.c

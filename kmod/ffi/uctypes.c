@@ -11,6 +11,12 @@
 const void *mp_uctypes_load(void *copy, const void *addr, size_t size);
 void mp_uctypes_store(void *addr, const void *value, size_t size);
 void *mp_uctypes_check(const void *addr, size_t size, bool writable);
+void *mp_uctypes_address(mp_obj_t obj);
+
+void *mp_uctypes_address(mp_obj_t obj)
+{
+	return (void *)kpy_to_address(obj);
+}
 
 const void *mp_uctypes_load(void *copy, const void *addr, size_t size)
 {

@@ -20,7 +20,7 @@ import suite
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import LiveGuest
+    from conftest import LiveGuest
 
 pytestmark = pytest.mark.guest
 

@@ -170,6 +170,8 @@ extern int kpy_budget;
 		mp_handle_pending(true);              \
 	}
 #define MICROPY_VM_HOOK_RETURN KPY_VM_POLL
+/* On calls and caught exceptions: recursion may neither jump nor return, and must be interruptible. */
+#define MICROPY_VM_HOOK_INIT KPY_COUNT_DOWN(kpy_budget, 1, kpy_long_op)
 
 /*
  * C code counts what it does, in units of some 20 instructions, and opens a window or passes

@@ -163,12 +163,6 @@ extern int kpy_budget;
 	}
 #define KPY_VM_POLL KPY_COUNT_DOWN(kpy_budget, 1, kpy_safe_point)
 #define MICROPY_VM_HOOK_LOOP KPY_VM_POLL
-/* Calls, and code that goes on in an exception handler: it may never branch back or return. */
-#define MICROPY_VM_HOOK_INIT                          \
-	if (__builtin_expect(--kpy_budget <= 0, 0)) { \
-		kpy_safe_point();                     \
-		mp_handle_pending(true);              \
-	}
 #define MICROPY_VM_HOOK_RETURN KPY_VM_POLL
 /* On calls and caught exceptions: recursion may neither jump nor return, and must be interruptible. */
 #define MICROPY_VM_HOOK_INIT KPY_COUNT_DOWN(kpy_budget, 1, kpy_long_op)

@@ -81,3 +81,12 @@ void gc_collect(void)
 	if (MP_STATE_VM(gc_n_due))
 		kpy_budget = 0; /* finalisers run at the next safe point */
 }
+
+void kpy_heap_info(u64 *size, u64 *used)
+{
+	gc_info_t info;
+
+	gc_info(&info);
+	*size = info.total;
+	*used = info.used;
+}

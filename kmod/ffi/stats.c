@@ -4,7 +4,6 @@
 #include <linux/kernel.h>
 #include <asm/tsc.h>
 #endif
-#include "py/gc.h"
 #include "py/runtime.h"
 #include "ffi/ffi.h"
 #include "ffi/hook.h"
@@ -54,7 +53,7 @@ static void put_hooks(mp_obj_t dict)
 static mp_obj_t stats(size_t n_args, const mp_obj_t *args)
 {
 	mp_obj_t dict = mp_obj_new_dict(8);
-	gc_info_t info;
+	u64 heap_size, heap_used;
 
 	put(dict, MP_QSTR_irqs_off_max_ns, cycles_to_ns(kpy_irqs_off_max));
 	put(dict, MP_QSTR_gc_pause_max_ns, cycles_to_ns(kpy_gc_pause_max));
@@ -62,8 +61,8 @@ static mp_obj_t stats(size_t n_args, const mp_obj_t *args)
 	put(dict, MP_QSTR_gc_count, kpy_debug_state.gc_count);
 	put(dict, MP_QSTR_entries, kpy_debug_state.entries);
 	put_hooks(dict);
-	put(dict, MP_QSTR_heap_size, info.total);
-	put(dict, MP_QSTR_heap_used, info.used);
+	put(dict, MP_QSTR_heap_size, heap_size);
+	put(dict, MP_QSTR_heap_used, heap_used);
 	if (n_args && mp_obj_is_true(args[0]))
 		kpy_irqs_off_max = kpy_gc_pause_max = 0;
 	return dict;

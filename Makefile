@@ -70,7 +70,7 @@ test-upstream: module ## Run MicroPython's own test suite in a guest
 	@$(VENV) tests/upstream
 
 soak: module ## Everything at once for SECONDS=600, then 200 loads
-	@$(VENV) tests/soak/load.py --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+	@$(VENV) tests/soak/load.py --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) $(SOAK)
 
 lint: venv ## Check format, style and types
 	@$(VENV) -m ruff format --check .

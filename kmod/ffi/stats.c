@@ -57,7 +57,7 @@ static mp_obj_t stats(size_t n_args, const mp_obj_t *args)
 
 	put(dict, MP_QSTR_irqs_off_max_ns, cycles_to_ns(kpy_irqs_off_max));
 	put(dict, MP_QSTR_gc_pause_max_ns, cycles_to_ns(kpy_gc_pause_max));
-	gc_info(&info); /* behind the maxima, which it may move itself */
+	kpy_heap_info(&heap_size, &heap_used); /* behind the maxima, which it may move itself */
 	put(dict, MP_QSTR_gc_count, kpy_debug_state.gc_count);
 	put(dict, MP_QSTR_entries, kpy_debug_state.entries);
 	put_hooks(dict);

@@ -56,6 +56,16 @@
 #define MICROPY_REPL_AUTO_INDENT (1)
 #define MICROPY_READLINE_HISTORY_SIZE (64)
 #define MICROPY_KBD_EXCEPTION (1)
+/*
+ * Ctrl-C counts from the first moment: compiling may take long, too, as it folds constants.
+ * Not while the source itself is read in raw-paste mode (upstream's EXEC_FLAG_SOURCE_IS_READER,
+ * 1 << 6), where it has its own meaning.
+ */
+#define MICROPY_BOARD_BEFORE_PYTHON_EXEC(kind, flags) \
+	do {                                          \
+		if (!((flags) & (1 << 6)))            \
+			mp_hal_set_interrupt_char(3); \
+	} while (0)
 #define MICROPY_BANNER_MACHINE "kpy in the Linux kernel"
 #define MICROPY_HW_BOARD_NAME "kpy"
 #define MICROPY_HW_MCU_NAME "x86-64"

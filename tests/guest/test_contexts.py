@@ -40,7 +40,10 @@ def test_contexts(guest: LiveGuest) -> None:
 
 
 def test_periodic_timer_counts_all_while_python_is_busy(guest: LiveGuest) -> None:
-    """Python's own count equals the hits, though a session computes and collects meanwhile."""
+    """Python's own count equals the hits, though a session computes and collects meanwhile.
+
+    A tick in a window of the collector, which keeps the GIL, is missed, and counted.
+    """
     lines = run(
         guest,
         "n = [0]\n"
@@ -56,7 +59,7 @@ def test_periodic_timer_counts_all_while_python_is_busy(guest: LiveGuest) -> Non
         "time.sleep_ms(50)\n"
         "before = n[0]\n"
         "time.sleep_ms(50)\n"
-        "print(good, t.hits == n[0], n[0] == before, n[0] > 20)\n",
+        "print(good, t.hits == n[0], n[0] == before, t.hits + t.missed > 20)\n",
     )
     assert lines == ["0 True True True"]
 
@@ -113,7 +116,10 @@ def test_runaway_handler_is_stopped(guest: LiveGuest) -> None:
             "__import__('_thread').start_new_thread(print, ())",
             "RuntimeError('cannot start a thread in this context',)",
         ),
-        ("__import__('no_such_module_here')", "RuntimeError('no files in this context',)"),
+        (
+            "__import__('no_such_module_here')",
+            "RuntimeError('no files here: this context must not sleep',)",
+        ),
         ("taken.acquire()", "RuntimeError('the lock is taken and this context cannot sleep',)"),
     ],
 )

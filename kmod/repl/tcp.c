@@ -102,7 +102,7 @@ int kpy_tcp_start(const char *server_addr)
 	sock_set_reuseaddr(listener->sk);
 	err = kernel_bind(listener, (struct sockaddr *)&addr, sizeof(addr));
 	if (!err)
-		err = kernel_listen(listener, 8);
+		err = kernel_listen(listener, SOMAXCONN);
 	if (err) {
 		pr_err("server_addr=%s: cannot listen there: error %d\n", server_addr, err);
 		goto out;

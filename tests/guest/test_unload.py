@@ -120,7 +120,7 @@ def test_garbage_on_the_port(guest: LiveGuest) -> None:
     for _ in range(150):
         with socket.create_connection((host, int(port)), timeout=10) as connection:
             connection.sendall(rng.randbytes(rng.randrange(1, 200)))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             with Friendly(guest) as repl:
@@ -128,6 +128,7 @@ def test_garbage_on_the_port(guest: LiveGuest) -> None:
                 repl.until(PROMPT)
                 assert repl.line("6 * 7") == ["42"]
                 return
-        except EOFError:  # all 8 sessions are still ending
+        except (EOFError, TimeoutError, ConnectionError):
+            # All 8 sessions are still ending, or this connection was lost in the crowd.
             assert time.monotonic() < deadline
             time.sleep(0.2)

@@ -17,6 +17,7 @@
 #ifndef NO_QSTR
 
 struct kpy_session;
+struct kpy_fault;
 
 enum kpy_kind {
 	KPY_SESSION, /* a REPL */
@@ -52,6 +53,8 @@ struct kpy_entry {
 	unsigned long token_since; /* jiffies */
 	struct kpy_session *session; /* where output goes; NULL: dmesg */
 	struct kpy_call call;
+	struct kpy_fault *fault; /* of that call; it becomes an exception */
+	unsigned long mark; /* to whoever looks for a guarded call up the stack: stop here */
 	u64 deadline; /* TSC; 0: none */
 	bool timed_out; /* TimeoutError was raised; the next deadline aborts */
 	bool finalising; /* its stack is inside a finaliser that a safe point called */

@@ -34,6 +34,7 @@
 #include "entry.h"
 #ifndef NO_QSTR
 #include "debug/info.h"
+#include "ffi/guard.h"
 #include "ffi/stats.h"
 #include "repl/output.h"
 #endif
@@ -220,6 +221,11 @@ void kpy_gil_leave(struct kpy_entry *e)
 	entry_unlink(e);
 	gil_unlock(e->flags);
 	kpy_entry_put_token(e);
+	WRITE_ONCE(e->mark, 0);
+	if (unlikely(e->fault)) {
+		kpy_fault_put(e->fault);
+		e->fault = NULL;
+	}
 }
 
 /* Second halves of kpy_gil_release() and kpy_gil_bounce() in gil_asm.S. */
@@ -380,6 +386,7 @@ void kpy_safe_point(void)
 void kpy_entry_init(struct kpy_entry *e, enum kpy_kind kind, struct kpy_session *session)
 {
 	memset(e, 0, sizeof(*e));
+	e->mark = ~(unsigned long)&e->mark ^ kpy_guard_secret;
 	e->task = current;
 	e->kind = kind;
 	e->session = session;

@@ -9,6 +9,7 @@
 #include "entry.h"
 #include "debug/eval.h"
 #include "files.h"
+#include "ffi/guard.h"
 #include "ffi/hook.h"
 #include "repl/output.h"
 #include "repl/session.h"
@@ -123,9 +124,12 @@ static int __init kpy_init(void)
 	err = kpy_debug_init();
 	if (err)
 		goto out_output;
-	err = kpy_hooks_init();
+	err = kpy_guard_init();
 	if (err)
 		goto out_debug;
+	err = kpy_hooks_init();
+	if (err)
+		goto out_guard;
 	err = in_python(kpy_interpreter_start);
 	if (err)
 		goto out_hooks;
@@ -140,6 +144,8 @@ out_python:
 	in_python(kpy_interpreter_stop);
 out_hooks:
 	kpy_hooks_exit();
+out_guard:
+	kpy_guard_exit();
 out_debug:
 	kpy_debug_exit();
 out_output:
@@ -164,6 +170,7 @@ static void __exit kpy_exit(void)
 	}
 	in_python(kpy_interpreter_stop);
 	kpy_hooks_exit();
+	kpy_guard_exit();
 	kpy_debug_exit();
 	kpy_output_exit();
 	kpy_files_exit();

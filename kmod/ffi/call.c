@@ -8,13 +8,9 @@
 #include "kpy.h"
 #include "entry.h"
 #include "ffi/ffi.h"
-
-#define ARGS_MAX 12
+#include "ffi/guard.h"
 
 #ifndef NO_QSTR
-/* Functions as the kernel sees them: with "..." %al says that no vector registers hold arguments. */
-typedef unsigned long (*function_t)(unsigned long, ...);
-
 static bool is_text(unsigned long address)
 {
 	static bool (*kernel_text)(unsigned long);
@@ -24,19 +20,11 @@ static bool is_text(unsigned long address)
 	return !kernel_text || kernel_text(address);
 }
 
-static unsigned long call_with(unsigned long target, size_t n, const unsigned long *w)
-{
-	function_t f = (function_t)target;
-
-	if (n <= 6)
-		return f(w[0], w[1], w[2], w[3], w[4], w[5]);
-	return f(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9], w[10], w[11]);
-}
-
 mp_obj_t kpy_call(mp_obj_t name, unsigned long target, size_t n, const mp_obj_t *args)
 {
 	struct kpy_entry *e = kpy_current;
-	unsigned long words[ARGS_MAX] = {}, result;
+	unsigned long words[KPY_CALL_ARGS_MAX] = {}, result;
+	bool returned;
 
 	if (!is_text(target))
 		mp_raise_msg_varg(&mp_type_TypeError, MP_ERROR_TEXT("'%s' is data"),
@@ -55,12 +43,14 @@ mp_obj_t kpy_call(mp_obj_t name, unsigned long target, size_t n, const mp_obj_t 
 	e->call.target = target;
 	memcpy(e->call.args, words, sizeof(e->call.args));
 	kpy_gil_release();
-	result = call_with(target, n, words);
+	returned = kpy_guarded_call(e, target, n, words, &result);
 	/* Ctrl-C woke a sleep with this signal; the exception itself is pending in the VM. */
 	if (unlikely(e->kind == KPY_SESSION && signal_pending(current)))
 		flush_signals(current);
 	kpy_gil_acquire(e);
 	e->call.target = 0;
+	if (unlikely(!returned))
+		kpy_raise_kernel_fault(e, name, n, args);
 	mp_handle_pending(true);
 	return mp_obj_new_int_from_uint(result);
 }

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of guarded calls share: guard.c, catch.c, fault_text.c. */
+#pragma once
+#include "ffi/guard.h"
+
+struct pt_regs;
+
+#define KPY_FAULTS 32 /* that wait to become exceptions at one time */
+
+/* Lives on the caller's stack while the call lasts. */
+struct kpy_guard {
+	struct kpy_regs regs; /* first: guard_asm.S */
+	unsigned long mark;
+	struct kpy_entry *entry;
+	struct kpy_fault *fault;
+	unsigned long flags;
+	struct nameidata *nameidata;
+	unsigned int preempt;
+	int rcu_nesting, pagefault_disabled, lockdep_depth;
+};
+
+/* What the handler of a fault knows. */
+struct kpy_fault_signs {
+	enum kpy_fault_kind kind;
+	bool has_address, write;
+	unsigned long address;
+};
+
+/* guard_asm.S */
+unsigned long kpy_guard_call(struct kpy_guard *g, unsigned long target, size_t n,
+			     const unsigned long *words);
+void kpy_guard_returns(void); /* where the callee returns to */
+void kpy_guard_return(void);
+
+/* guard.c: makes the call that faulted return; false: there is none. */
+bool kpy_guard_divert(struct pt_regs *regs, struct kpy_fault_signs *signs);
+unsigned long kpy_guard_recover(struct kpy_guard *g);
+struct kpy_fault *kpy_fault_get(void);
+
+/* catch.c */
+int kpy_catch_init(void);
+void kpy_catch_exit(void);
+
+/* fault_text.c: in the handler of the fault; with interrupts off; and behind it. */
+void kpy_fault_text_init(void);
+void kpy_fault_record(struct kpy_fault *f, struct pt_regs *regs, const struct kpy_fault_signs *s);
+void kpy_fault_locks(struct kpy_fault *f, int from);
+void kpy_fault_describe(struct kpy_fault *f);

@@ -18,6 +18,7 @@
 
 struct kpy_session;
 struct kpy_fault;
+struct kpy_invocation;
 
 enum kpy_kind {
 	KPY_SESSION, /* a REPL */
@@ -62,6 +63,7 @@ struct kpy_entry {
 	nlr_buf_t *base; /* where abort goes to */
 	void *root; /* one more GC root */
 	void *what; /* of hooks: struct kpy_hook */
+	struct kpy_invocation *invocation; /* of hooks: the call that is being handled */
 	void *readline; /* state of the line editor: of sessions */
 	mp_state_thread_t own_ts;
 };

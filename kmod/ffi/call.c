@@ -11,7 +11,7 @@
 #include "ffi/guard.h"
 
 #ifndef NO_QSTR
-static bool is_text(unsigned long address)
+bool kpy_is_text(unsigned long address)
 {
 	static bool (*kernel_text)(unsigned long);
 
@@ -26,7 +26,7 @@ mp_obj_t kpy_call(mp_obj_t name, unsigned long target, size_t n, const mp_obj_t 
 	unsigned long words[KPY_CALL_ARGS_MAX] = {}, result;
 	bool returned;
 
-	if (!is_text(target))
+	if (!kpy_is_text(target))
 		mp_raise_msg_varg(&mp_type_TypeError, MP_ERROR_TEXT("'%s' is data"),
 				  mp_obj_str_get_str(name));
 	if (e->kind == KPY_DEBUG)

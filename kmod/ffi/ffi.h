@@ -34,6 +34,9 @@ unsigned long kpy_int_to_word(mp_obj_t o);
 /* Address of a kernel symbol, or 0; knows names that became macros. */
 unsigned long kpy_resolve(const char *name);
 
+/* Is there executable code? */
+bool kpy_is_text(unsigned long address);
+
 /* Calls the function at target with n <= 12 arguments. Raises TypeError and RuntimeError. */
 mp_obj_t kpy_call(mp_obj_t name, unsigned long target, size_t n, const mp_obj_t *args);
 

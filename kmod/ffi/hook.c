@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Entering Python from the kernel, and the life of hooks. */
+/* Entering Python from the kernel. */
 #include <linux/hardirq.h>
 #include <linux/jiffies.h>
 #include <linux/moduleparam.h>
+#include <linux/mutex.h>
 #include <linux/sched/task_stack.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
-#include <linux/workqueue.h>
 #include <asm/stacktrace.h>
 #include <asm/tsc.h>
 #include "py/runtime.h"
 #include "kpy.h"
+#include "ffi/ftrace.h"
 #include "ffi/hook.h"
+#include "ffi/stub.h"
 #include "repl/session.h"
 
 /* What entering Python wants of the stack it finds. */
@@ -29,10 +31,6 @@ module_param_named(hook_atomic_budget_ms, atomic_budget_ms, uint, 0600);
 MODULE_PARM_DESC(hook_atomic_budget_ms, "ms that a hook may run in atomic context, 0: no limit");
 
 struct kpy_hook_totals kpy_hook_totals;
-
-static LIST_HEAD(hooks);
-static DECLARE_WAIT_QUEUE_HEAD(hooks_wait);
-static atomic_t n_hooks = ATOMIC_INIT(0); /* not yet disarmed */
 
 /* A pool of pystacks, linked through their first word, under the GIL: nothing is allocated per entry. */
 static void *pystacks, *free_pystack;
@@ -82,45 +80,92 @@ static void count_context(void)
 		kpy_hook_totals.process++;
 }
 
-static void report_error(struct kpy_hook *h, mp_obj_t error)
+static void print_error(struct kpy_hook *h, mp_obj_t error)
 {
 	nlr_buf_t nlr;
 
-	h->enabled = false;
-	h->last_error = error;
 	/* Printing it may run Python, and that may raise in its turn. */
 	nlr.ret_val = NULL;
 	if (nlr_push(&nlr) == 0) {
 		kpy_current->base = &nlr;
-		mp_printf(&mp_plat_print, "kpy: %s hook disabled by an exception\n", h->kind->name);
+		mp_printf(&mp_plat_print, "kpy: %s hook%s%s disabled by an exception\n",
+			  h->kind->name, h->target[0] ? " on " : "", h->target);
 		mp_obj_print_exception(&mp_plat_print, error);
 		nlr_pop();
 	}
 	kpy_current->base = NULL;
 }
 
-static void call_handler(struct kpy_hook *h, struct kpy_entry *e)
+/* To the session that armed the hook, and to dmesg. */
+static void report_error(struct kpy_hook *h, mp_obj_t error)
 {
+	struct kpy_entry *e = kpy_current;
+
+	h->enabled = false;
+	h->last_error = error;
+	print_error(h, error);
+	if (e->session) {
+		e->session = NULL;
+		print_error(h, error);
+	}
+}
+
+enum outcome { MISSED, DONE, FAILED };
+
+static enum outcome call_handler(struct kpy_invocation *inv, struct kpy_entry *e)
+{
+	struct kpy_hook *h = inv->hook;
 	nlr_buf_t nlr;
 
 	nlr.ret_val = NULL;
 	if (nlr_push(&nlr) == 0) {
 		e->base = &nlr;
-		mp_call_function_0(h->handler);
+		if (h->kind->handle)
+			h->kind->handle(h, inv);
+		else
+			mp_call_function_0(h->handler);
 		nlr_pop();
 		e->base = NULL;
-	} else if (nlr.ret_val) {
+		return DONE;
+	}
+	if (nlr.ret_val) {
 		report_error(h, MP_OBJ_FROM_PTR(nlr.ret_val));
 	} else { /* aborted: it is being stopped, or went on after its TimeoutError */
 		e->base = NULL;
 		h->enabled = false;
 	}
+	return FAILED;
 }
 
-/* Separate from kpy_hook_run() so that the entry is on the stack only where it is used. */
-static noinline void enter(struct kpy_hook *h, unsigned long stack_lo)
+/*
+ * Is this the hook's own doing: does its handler, further up on this stack, call a kernel
+ * function (its original aside) that led here?
+ */
+static bool caused_by_handler(const struct kpy_hook *h, const struct kpy_entry *e)
+{
+	const struct kpy_entry *o;
+
+	for (o = e->next; o; o = o->next)
+		if (o->what == h && o->call.target && o->call.target != h->original &&
+		    e->stack_hi >= o->stack_lo && e->stack_hi < o->stack_hi)
+			return true;
+	return false;
+}
+
+static void count_not_ready(struct kpy_hook *h)
+{
+	if (READ_ONCE(h->removed))
+		return;
+	atomic_long_inc(&h->not_ready);
+	kpy_hook_totals.not_ready++;
+}
+
+/* Separate from run() so that the entry is on the stack only where it is used. */
+static noinline enum outcome enter(struct kpy_invocation *inv, unsigned long stack_lo)
 {
 	unsigned int budget = preemptible() ? budget_ms : atomic_budget_ms;
+	struct kpy_hook *h = inv->hook;
+	enum outcome outcome;
 	struct kpy_entry e;
 	void *pystack;
 	u64 begin;
@@ -130,54 +175,131 @@ static noinline void enter(struct kpy_hook *h, unsigned long stack_lo)
 	if (!kpy_gil_enter_bounded(&e)) {
 		atomic_long_inc(&h->busy);
 		kpy_hook_totals.busy++;
-		return;
+		return MISSED;
 	}
 	pystack = take_pystack();
-	if (!pystack || !h->enabled || h->epoch != kpy_epoch) {
-		if (pystack)
-			put_pystack(pystack);
-		else
+	if (!pystack || !h->enabled || h->epoch != kpy_epoch || caused_by_handler(h, &e)) {
+		if (!pystack) {
 			atomic_long_inc(&h->no_room);
-		kpy_hook_totals.no_room += !pystack;
+			kpy_hook_totals.no_room++;
+		} else {
+			put_pystack(pystack);
+			if (h->enabled && h->epoch == kpy_epoch)
+				kpy_hook_count_recursion(h);
+			else
+				count_not_ready(h);
+		}
 		kpy_gil_leave(&e);
-		return;
+		return MISSED;
 	}
 	kpy_entry_set_pystack(&e, pystack, PYSTACK_SIZE);
 	e.session = h->session;
 	e.what = h;
+	e.invocation = inv;
 	begin = rdtsc();
 	if (budget)
 		e.deadline = begin + (u64)tsc_khz * budget;
 	h->hits++;
 	count_context();
-	call_handler(h, &e);
-	h->total_tsc += rdtsc() - begin;
+	outcome = call_handler(inv, &e);
+	h->total_tsc += rdtsc() - begin - inv->outside;
 	put_pystack(pystack);
 	kpy_gil_leave(&e);
+	return outcome;
 }
 
-void kpy_hook_run(struct kpy_hook *h)
+void kpy_hook_count_recursion(struct kpy_hook *h)
 {
+	atomic_long_inc(&h->recursions);
+	kpy_hook_totals.recursions++;
+}
+
+/* The task that arms a hook: ftrace holds its locks for it. */
+static struct task_struct *arming;
+static DEFINE_MUTEX(arming_lock);
+
+static enum outcome run(struct kpy_invocation *inv)
+{
+	struct kpy_hook *h = inv->hook;
+	enum outcome outcome = MISSED;
 	unsigned long stack_lo;
 
 	atomic_inc(&h->in_flight);
 	if (in_nmi()) {
 		atomic_long_inc(&h->nmi);
 		kpy_hook_totals.nmi++;
-	} else if (kpy_gil_is_mine()) {
+	} else if (kpy_gil_is_mine() || unlikely(READ_ONCE(arming) == current)) {
 		/* The interpreter itself called what is hooked. */
-		atomic_long_inc(&h->recursions);
-		kpy_hook_totals.recursions++;
+		kpy_hook_count_recursion(h);
 	} else if (!READ_ONCE(kpy_ready) || !READ_ONCE(h->enabled)) {
-		atomic_long_inc(&h->not_ready);
-		kpy_hook_totals.not_ready++;
+		count_not_ready(h);
 	} else if (!(stack_lo = usable_stack())) {
 		atomic_long_inc(&h->no_stack);
 		kpy_hook_totals.no_stack++;
 	} else {
-		enter(h, stack_lo);
+		outcome = enter(inv, stack_lo);
 	}
-	atomic_dec(&h->in_flight);
+	return outcome;
+}
+
+static void leave(struct kpy_hook *h)
+{
+	/* The worker waits for RCU-tasks after it saw 0, and frees the hook only then. */
+	if (atomic_dec_and_test(&h->in_flight) && unlikely(READ_ONCE(h->removed)))
+		kpy_hooks_kick_reaper();
+}
+
+void kpy_hook_run(struct kpy_hook *h)
+{
+	struct kpy_invocation inv = { .hook = h };
+
+	run(&inv);
+	leave(h);
+}
+
+unsigned long kpy_hook_run_stub(struct kpy_hook *h, struct kpy_stub_frame *frame)
+{
+	struct kpy_invocation inv = { .hook = h, .frame = frame };
+	unsigned long next = h->original;
+	enum outcome outcome = run(&inv);
+
+	if (outcome == DONE && !h->kind->watches) {
+		frame->ax = inv.result;
+		next = 0;
+	} else if (inv.ran) {
+		frame->ax = inv.original;
+		next = 0;
+	} else if (!next) {
+		frame->ax = 0;
+	}
+	leave(h);
+	return next;
+}
+
+int kpy_hook_arm(struct kpy_hook *h)
+{
+	struct kpy_entry *e;
+	int err;
+
+	if (!kpy_may_sleep(kpy_current))
+		return -EWOULDBLOCK;
+	e = kpy_gil_release();
+	mutex_lock(&arming_lock);
+	WRITE_ONCE(arming, current);
+	err = h->kind->arm(h);
+	WRITE_ONCE(arming, NULL);
+	mutex_unlock(&arming_lock);
+	kpy_gil_acquire(e);
+	return err;
+}
+
+void kpy_hook_disarm(struct kpy_hook *h)
+{
+	mutex_lock(&arming_lock);
+	WRITE_ONCE(arming, current);
+	h->kind->disarm(h);
+	WRITE_ONCE(arming, NULL);
+	mutex_unlock(&arming_lock);
 }
 
 struct kpy_hook *kpy_hook_new(const struct kpy_hook_kind *kind, mp_obj_t handler)
@@ -194,126 +316,9 @@ struct kpy_hook *kpy_hook_new(const struct kpy_hook_kind *kind, mp_obj_t handler
 	h->session = e->session;
 	h->epoch = kpy_epoch;
 	h->enabled = true;
-	list_add_tail(&h->list, &hooks);
-	atomic_inc(&n_hooks);
+	h->slot = -1;
+	list_add_tail(&h->list, &kpy_hooks);
 	return h;
-}
-
-static void reap(struct work_struct *work);
-static DECLARE_WORK(reap_work, reap);
-
-static void kick_reaper(struct irq_work *unused)
-{
-	schedule_work(&reap_work);
-}
-/* Under the GIL no work may be queued. An irq_work may, and runs once interrupts are on again. */
-static struct irq_work reap_kick = IRQ_WORK_INIT(kick_reaper);
-
-void kpy_hook_remove(struct kpy_hook *h)
-{
-	h->enabled = false;
-	h->removed = true;
-	h->handler = MP_OBJ_NULL;
-	irq_work_queue(&reap_kick);
-}
-
-void kpy_hook_object_gone(struct kpy_hook *h)
-{
-	h->object = MP_OBJ_NULL;
-	kpy_hook_remove(h);
-}
-
-/* The next hook that must be disarmed, or can be freed. */
-static struct kpy_hook *next_to_reap(bool *disarm)
-{
-	unsigned long flags = kpy_gil_lock_raw();
-	struct kpy_hook *h, *found = NULL;
-
-	list_for_each_entry (h, &hooks, list) {
-		if (h->removed && (!h->disarmed || !h->object)) {
-			found = h;
-			break;
-		}
-	}
-	if (found) {
-		*disarm = !found->disarmed;
-		if (!*disarm)
-			list_del(&found->list);
-	}
-	kpy_gil_unlock_raw(flags);
-	return found;
-}
-
-static void reap(struct work_struct *work)
-{
-	struct kpy_hook *h;
-	bool disarm;
-
-	while ((h = next_to_reap(&disarm))) {
-		if (!disarm) {
-			kfree(h);
-			continue;
-		}
-		h->kind->disarm(h);
-		while (atomic_read(&h->in_flight))
-			schedule_timeout_uninterruptible(1);
-		WRITE_ONCE(h->disarmed, true);
-		atomic_dec(&n_hooks);
-		wake_up_all(&hooks_wait);
-	}
-}
-
-void kpy_hooks_each(void (*f)(struct kpy_hook *h, void *arg), void *arg)
-{
-	struct kpy_hook *h;
-
-	list_for_each_entry (h, &hooks, list)
-		if (!h->removed)
-			f(h, arg);
-}
-
-void kpy_hooks_forget_session(struct kpy_session *s)
-{
-	struct kpy_hook *h;
-
-	list_for_each_entry (h, &hooks, list)
-		if (h->session == s)
-			h->session = NULL;
-}
-
-void kpy_hooks_collect(void (*root)(mp_obj_t *object))
-{
-	struct kpy_hook *h;
-
-	list_for_each_entry (h, &hooks, list) {
-		if (h->epoch != kpy_epoch)
-			continue;
-		root(&h->handler);
-		root(&h->last_error);
-	}
-}
-
-int kpy_hooks_stop(unsigned long until)
-{
-	unsigned long flags = kpy_gil_lock_raw(), now = jiffies;
-	struct kpy_entry *e;
-	struct kpy_hook *h;
-
-	list_for_each_entry (h, &hooks, list) {
-		h->enabled = false;
-		h->removed = true;
-		h->handler = h->last_error = MP_OBJ_NULL;
-	}
-	for (e = kpy_entries; e; e = e->next)
-		if (e->kind == KPY_HOOK)
-			e->abort = true;
-	kpy_gil_unlock_raw(flags);
-	schedule_work(&reap_work);
-	if (wait_event_timeout(hooks_wait, !atomic_read(&n_hooks),
-			       time_before(now, until) ? until - now : 1))
-		return 0;
-	pr_warn("%d hooks have calls that do not return\n", atomic_read(&n_hooks));
-	return -EBUSY;
 }
 
 int kpy_hooks_init(void)
@@ -326,17 +331,14 @@ int kpy_hooks_init(void)
 		return -ENOMEM;
 	for (i = 0; i < PYSTACKS; i++)
 		put_pystack(pystacks + i * PYSTACK_SIZE);
+	kpy_stubs_init();
+	kpy_ftrace_init();
 	return 0;
 }
 
 void kpy_hooks_exit(void)
 {
-	struct kpy_hook *h, *next;
-
-	irq_work_sync(&reap_kick);
-	flush_work(&reap_work);
-	/* Disarmed ones whose objects died with the interpreter. */
-	list_for_each_entry_safe (h, next, &hooks, list)
-		kfree(h);
+	kpy_hooks_reap_exit();
+	kpy_ftrace_exit();
 	vfree(pystacks);
 }

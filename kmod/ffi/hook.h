@@ -4,6 +4,8 @@
  * object that armed it, the kernel structure that will call it (a timer, ...), and
  * calls in flight. Removal stops new entries at once; a worker then disarms it, waits
  * for the calls in flight, and frees it when the Python object is gone, too.
+ *
+ * hook.c enters Python; reap.c removes hooks; a file for each kind arms it.
  */
 #pragma once
 #include "py/obj.h"
@@ -11,17 +13,40 @@
 #ifndef NO_QSTR
 #include <linux/irq_work.h>
 #include <linux/list.h>
+#include <linux/stddef.h>
 #include <linux/timer.h>
 #include "entry.h"
 
 struct kpy_hook;
+struct kpy_stub_frame;
+
+#define KPY_HOOK_ARGS_MAX 12
+
+/* One call of a hook by the kernel, on the stack of that call. */
+struct kpy_invocation {
+	struct kpy_hook *hook;
+	struct kpy_stub_frame *frame; /* NULL where no stub is involved */
+	unsigned long result; /* of the handler */
+	bool ran; /* the original was called and returned this: */
+	unsigned long original;
+	u64 outside; /* TSC cycles spent in the original */
+};
 
 struct kpy_hook_kind {
 	const char *name;
-	/* Makes the kernel call the hook (again); 0 or -errno. Without the GIL; must not sleep. */
+	/* Makes the kernel call the hook (again); 0 or -errno. Without the GIL. */
 	int (*arm)(struct kpy_hook *h);
 	/* The kernel will not call it again, and no such call is running. May sleep. */
 	void (*disarm)(struct kpy_hook *h);
+	/* Calls the handler with what the call brought. Raises. Under the GIL. NULL: f(). */
+	void (*handle)(struct kpy_hook *h, struct kpy_invocation *inv);
+	bool watches; /* the original runs afterwards, whatever the handler returned */
+};
+
+enum kpy_hook_state {
+	KPY_HOOK_ARMED,
+	KPY_HOOK_DISARMED, /* the kernel has forgotten it */
+	KPY_HOOK_IDLE, /* nobody is in it */
 };
 
 struct kpy_hook {
@@ -29,22 +54,33 @@ struct kpy_hook {
 	const struct kpy_hook_kind *kind;
 	mp_obj_t handler; /* a root of the collector */
 	mp_obj_t last_error; /* another */
+	mp_obj_t first; /* another: the handler's first argument, or NULL */
 	struct kpy_session *session; /* that armed it: output and tracebacks go there */
 	unsigned int epoch;
 	bool enabled; /* entries are let in */
 	bool removed; /* for good */
-	bool disarmed; /* the kernel has forgotten it */
+	enum kpy_hook_state state; /* once removed, of the worker */
 	mp_obj_t object; /* that shows it to Python: no root, its finaliser clears this */
+	unsigned char n_args; /* that the handler takes from the call */
+	short slot; /* of its stub, -1: none */
+	char target[48]; /* name of what is hooked, "" for none */
 	/* What happened, under the GIL. */
 	u64 hits, total_tsc;
 	/* What did not: these are counted without the GIL. */
 	atomic_long_t recursions, nmi, no_stack, no_room, busy, not_ready;
 	atomic_t in_flight;
+	/* Where the stub goes on without Python, and what orig() calls; 0: it returns 0. */
+	unsigned long original;
 	union {
 		struct irq_work work;
 		struct {
 			struct timer_list timer;
 			unsigned long delay, period; /* jiffies; period 0: once */
+		};
+		struct {
+			unsigned long site; /* of ftrace */
+			struct hlist_node site_node;
+			struct module *owner; /* of the function */
 		};
 	};
 };
@@ -53,6 +89,10 @@ struct kpy_hook {
 struct kpy_hook *kpy_hook_new(const struct kpy_hook_kind *kind, mp_obj_t handler);
 /* Runs the handler in the context of the caller, if it can be. Any context. */
 void kpy_hook_run(struct kpy_hook *h);
+/* The same for a stub: where it is to go on; 0: at its caller with frame->ax. */
+unsigned long kpy_hook_run_stub(struct kpy_hook *h, struct kpy_stub_frame *frame);
+/* A call that had to be let through before it came so far. Any context. */
+void kpy_hook_count_recursion(struct kpy_hook *h);
 /* Stops new entries; the rest is done by a worker. Under the GIL. */
 void kpy_hook_remove(struct kpy_hook *h);
 
@@ -63,6 +103,43 @@ void kpy_hooks_each(void (*f)(struct kpy_hook *h, void *arg), void *arg);
 
 int kpy_hooks_init(void);
 void kpy_hooks_exit(void);
+/* reap.c */
+extern struct list_head kpy_hooks;
+void kpy_hooks_reap_exit(void);
+/* Someone left a removed hook, or its object died: the worker looks again. Any context. */
+void kpy_hooks_kick_reaper(void);
+
+/*
+ * Runs arm() outside the GIL, so that hooks let the calls through that it makes. 0 or -errno.
+ * Where the caller may not sleep: -EWOULDBLOCK.
+ */
+int kpy_hook_arm(struct kpy_hook *h);
+void kpy_hook_disarm(struct kpy_hook *h);
+
+/* handler.c. How many arguments of at most n the handler takes, behind the first ones. Raises TypeError. */
+size_t kpy_handler_args(mp_obj_t handler, size_t first, size_t n);
+/* The word that a handler's result stands for. Raises TypeError. */
+unsigned long kpy_handler_result(mp_obj_t result);
+/* Calls the handler with h->first, if any, and the arguments of the frame. */
+mp_obj_t kpy_handler_call(struct kpy_hook *h, struct kpy_stub_frame *frame);
+
+/* target.c: what a hook is to be put on. */
+struct kpy_target {
+	unsigned long address, offset; /* in its symbol */
+	unsigned long site; /* of ftrace, or 0 */
+	char name[sizeof_field(struct kpy_hook, target)];
+};
+
+/* Fills it in from a name, Symbol or address. Raises ValueError, OSError. Under the GIL. */
+void kpy_target_find(mp_obj_t what, struct kpy_target *t);
+/* OSError(err, "NAME WHY") */
+void kpy_raise_untraceable(int err, const struct kpy_target *t, const char *why);
+/* A hook with a stub, on t or (NULL) on nothing. Raises MemoryError, OSError. Under the GIL, given up. */
+struct kpy_hook *kpy_hook_new_at(const struct kpy_hook_kind *kind, mp_obj_t handler,
+				 const struct kpy_target *t);
+
+/* original.c: a callable for the original of a hook. Under the GIL. */
+mp_obj_t kpy_original_new(struct kpy_hook *h);
 /* Removes all, and waits until none is left, at most until a time in jiffies; -EBUSY, and said. */
 int kpy_hooks_stop(unsigned long until);
 /* A session ended: its hooks print to dmesg from now on. Under the GIL. */
@@ -83,6 +160,7 @@ extern struct kpy_hook_totals kpy_hook_totals;
 mp_obj_t kpy_hook_object(struct kpy_hook *h);
 #endif
 MP_DECLARE_CONST_FUN_OBJ_VAR_BETWEEN(kpy_timer_obj);
+MP_DECLARE_CONST_FUN_OBJ_KW(kpy_ftrace_obj);
 MP_DECLARE_CONST_FUN_OBJ_1(kpy_irq_work_obj);
 MP_DECLARE_CONST_FUN_OBJ_0(kpy_hooks_obj);
 MP_DECLARE_CONST_FUN_OBJ_0(kpy_context_obj);

@@ -24,7 +24,8 @@ static mp_obj_t hook_value(hook_object_t *o, qstr attr)
 	return MP_OBJ_NEW_QSTR(MP_QSTR_hits), MP_OBJ_NEW_QSTR(MP_QSTR_missed),
 	       MP_OBJ_NEW_QSTR(MP_QSTR_recursions), MP_OBJ_NEW_QSTR(MP_QSTR_last_error),
 	       MP_OBJ_NEW_QSTR(MP_QSTR_enabled), MP_OBJ_NEW_QSTR(MP_QSTR_total_ns),
-	       MP_OBJ_NEW_QSTR(MP_QSTR_kind), MP_OBJ_NEW_QSTR(MP_QSTR_handler);
+	       MP_OBJ_NEW_QSTR(MP_QSTR_kind), MP_OBJ_NEW_QSTR(MP_QSTR_handler),
+	       MP_OBJ_NEW_QSTR(MP_QSTR_target);
 }
 #else
 #define REMOVE(o) remove_hook((o)->hook)
@@ -59,6 +60,8 @@ static void rearm(struct kpy_hook *h)
 		mp_raise_ValueError(MP_ERROR_TEXT("the hook was removed"));
 	h->enabled = true;
 	h->last_error = MP_OBJ_NULL;
+	if (h->slot >= 0) /* the kernel still calls its stub */
+		return;
 	e = kpy_gil_release();
 	err = h->kind->arm(h);
 	kpy_gil_acquire(e);
@@ -92,6 +95,8 @@ static mp_obj_t hook_value(hook_object_t *o, qstr attr)
 		return mp_obj_new_int_from_ull(mul_u64_u32_div(h->total_tsc, 1000000, tsc_khz));
 	case MP_QSTR_kind:
 		return mp_obj_new_str(h->kind->name, strlen(h->kind->name));
+	case MP_QSTR_target:
+		return mp_obj_new_str(h->target, strlen(h->target));
 	case MP_QSTR_handler:
 		return h->handler ? h->handler : mp_const_none;
 	default:
@@ -104,8 +109,10 @@ static void hook_print(const mp_print_t *print, mp_obj_t self, mp_print_kind_t k
 	struct kpy_hook *h = ((hook_object_t *)MP_OBJ_TO_PTR(self))->hook;
 
 	mp_printf(print, "<%s hook", h->kind->name);
+	if (h->target[0])
+		mp_printf(print, " on %s", h->target);
 	if (h->handler) {
-		mp_printf(print, " on ");
+		mp_printf(print, ": ");
 		mp_obj_print_helper(print, h->handler, PRINT_REPR);
 	}
 	mp_printf(print, ", %lu hits%s>", (unsigned long)h->hits,

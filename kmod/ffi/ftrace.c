@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Hooks at the beginning of functions, by ftrace: one ftrace_ops catches the calls of all
+ * hooked functions and sends each to the stub of its hook, in the context of the call. One for
+ * all, because a function that leaves the set of an ops costs no grace period, as an ops does
+ * that is unregistered; reap.c waits once for many hooks.
+ */
+#include <linux/ftrace.h>
+#include <linux/hash.h>
+#include <linux/list.h>
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+#include "kpy.h"
+#include "ffi/ftrace.h"
+#include "ffi/guard_impl.h"
+#include "ffi/hook.h"
+#include "ffi/stub.h"
+
+#define SITE_BITS 9
+
+static struct hlist_head sites[1 << SITE_BITS]; /* changed under the GIL, read under RCU */
+
+static __always_inline struct kpy_hook *hook_at(unsigned long site)
+{
+	struct kpy_hook *h;
+
+	hlist_for_each_entry_rcu(h, &sites[hash_long(site, SITE_BITS)], site_node,
+				 true) if (h->site == site) return h;
+	return NULL;
+}
+
+static __always_inline bool let_through(struct kpy_hook *h, unsigned long parent_ip)
+{
+	/* What this module calls for its own needs; calls that Python code asked for are others. */
+	if (unlikely(within_module(parent_ip, THIS_MODULE)) &&
+	    parent_ip != (unsigned long)kpy_guard_returns) {
+		kpy_hook_count_recursion(h);
+		return true;
+	}
+	/* Nothing would hold the removal of the hook up. */
+	if (unlikely(!rcu_is_watching())) {
+		atomic_long_inc(&h->not_ready);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * The arguments of the callback are others since kernel commit d19ad0775dcd (v5.11), which also
+ * made FTRACE_OPS_FL_RECURSION ask for a protection that this callback does not need. The
+ * accessors were renamed in commit e4cf33ca4812 (v6.13).
+ */
+#if defined(ftrace_regs_set_instruction_pointer)
+#define set_ip ftrace_regs_set_instruction_pointer
+#define FREGS struct ftrace_regs
+#elif defined(ftrace_instruction_pointer_set)
+#define set_ip ftrace_instruction_pointer_set
+#define FREGS struct ftrace_regs
+#else
+#define set_ip(regs, at) ((regs)->ip = (at))
+#define FREGS struct pt_regs
+#endif
+
+static void notrace on_call(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
+			    FREGS *regs)
+{
+	struct kpy_hook *h = hook_at(ip);
+
+	if (h && !let_through(h, parent_ip))
+		set_ip(regs, kpy_stub_address(h->slot));
+}
+
+static struct ftrace_ops ops = {
+	.func = on_call,
+	.flags = FTRACE_OPS_FL_IPMODIFY
+#ifndef CONFIG_DYNAMIC_FTRACE_WITH_ARGS
+		 | FTRACE_OPS_FL_SAVE_REGS
+#endif
+	,
+};
+static bool registered; /* under the arming lock */
+
+static unsigned long (*location)(unsigned long ip);
+
+unsigned long kpy_ftrace_site(unsigned long address)
+{
+	return location ? location(address) : 0;
+}
+
+static int register_ops(void)
+{
+	int err;
+
+	if (registered)
+		return 0;
+	err = ftrace_set_filter_ip(&ops, kpy_ftrace_site((unsigned long)kpy_ftrace_anchor), 0, 0);
+	if (!err)
+		err = register_ftrace_function(&ops);
+	registered = !err;
+	return err;
+}
+
+/*
+ * Puts h into the table. The place of a removed hook whose turn has not come is taken over, and
+ * ftrace has nothing to do; 1 then.
+ */
+static int add_site(struct kpy_hook *h)
+{
+	unsigned long flags = kpy_gil_lock_raw();
+	struct kpy_hook *old = hook_at(h->site);
+	int result = 0;
+
+	if (!old) {
+		hlist_add_head_rcu(&h->site_node, &sites[hash_long(h->site, SITE_BITS)]);
+	} else if (old->removed) {
+		hlist_replace_rcu(&old->site_node, &h->site_node);
+		INIT_HLIST_NODE(&old->site_node);
+		result = 1;
+	} else {
+		result = -EEXIST;
+	}
+	kpy_gil_unlock_raw(flags);
+	return result;
+}
+
+static void remove_site(struct kpy_hook *h)
+{
+	unsigned long flags = kpy_gil_lock_raw();
+
+	hlist_del_init_rcu(&h->site_node);
+	kpy_gil_unlock_raw(flags);
+}
+
+int kpy_ftrace_arm(struct kpy_hook *h)
+{
+	int err = register_ops();
+
+	if (err)
+		return err;
+	err = add_site(h);
+	if (err)
+		return err < 0 ? err : 0;
+	err = ftrace_set_filter_ip(&ops, h->site, 0, 0);
+	if (err)
+		remove_site(h);
+	return err;
+}
+
+void kpy_ftrace_disarm(struct kpy_hook *h)
+{
+	if (hlist_unhashed(&h->site_node))
+		return;
+	ftrace_set_filter_ip(&ops, h->site, 1, 0);
+	remove_site(h);
+}
+
+int kpy_ftrace_init(void)
+{
+	location = (void *)kpy_kallsyms_lookup("ftrace_location");
+	return 0;
+}
+
+void kpy_ftrace_exit(void)
+{
+	if (registered)
+		unregister_ftrace_function(&ops);
+	registered = false;
+	ftrace_free_filter(&ops);
+}

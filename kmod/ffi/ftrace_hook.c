@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* ftrace(target, f): f(orig, a1, ...) runs in place of a kernel function. */
+#ifndef NO_QSTR
+#include <linux/ftrace.h>
+#include <linux/module.h>
+#endif
+#include "py/mperrno.h"
+#include "py/runtime.h"
+#include "ffi/ffi.h"
+#include "ffi/hook.h"
+
+#ifdef NO_QSTR
+#define new_ftrace(target, f) mp_const_none
+#else
+#include "ffi/ftrace.h"
+#include "ffi/stub.h"
+
+static void handle(struct kpy_hook *h, struct kpy_invocation *inv)
+{
+	inv->result = kpy_handler_result(kpy_handler_call(h, inv->frame));
+}
+
+static const struct kpy_hook_kind ftrace_kind = {
+	.name = "ftrace",
+	.arm = kpy_ftrace_arm,
+	.disarm = kpy_ftrace_disarm,
+	.handle = handle,
+};
+
+static const char *why_not(int err)
+{
+	switch (err) {
+	case -EEXIST:
+		return "has a hook already";
+	case -EBUSY:
+		return "is redirected by someone else already (livepatch, or a kprobe with a post handler)";
+	case -ENODEV:
+		return "cannot be traced: ftrace is disabled in this kernel";
+	case -EWOULDBLOCK:
+		return "cannot be hooked here: this context must not sleep";
+	default:
+		return "cannot be traced: ftrace refused it";
+	}
+}
+
+static mp_obj_t new_ftrace(mp_obj_t target, mp_obj_t f)
+{
+	struct kpy_target t;
+	struct kpy_hook *h;
+	mp_obj_t object;
+	int err;
+
+	kpy_target_find(target, &t);
+	kpy_handler_args(f, 1, 6);
+	t.site = kpy_ftrace_site(t.address);
+	if (t.offset && t.site != t.address)
+		kpy_raise_untraceable(EINVAL, &t, "is not the beginning of a function");
+	if (!t.site)
+		kpy_raise_untraceable(
+			EINVAL, &t,
+			"cannot be traced: the kernel marks it notrace, or it is assembly");
+	h = kpy_hook_new_at(&ftrace_kind, f, &t);
+	h->site = t.site;
+	h->original = t.site + MCOUNT_INSN_SIZE;
+	h->n_args = kpy_handler_args(f, 1, 6);
+	object = kpy_hook_object(h);
+	h->first = kpy_original_new(h);
+	err = kpy_hook_arm(h);
+	if (err) {
+		kpy_hook_remove(h);
+		kpy_raise_untraceable(-err, &t, why_not(err));
+	}
+	return object;
+}
+#endif
+
+/* ftrace(target, f): raises ValueError for unknown targets, OSError for what cannot be traced. */
+static mp_obj_t ftrace(size_t n_args, const mp_obj_t *args, mp_map_t *kw)
+{
+	return new_ftrace(args[0], args[1]);
+}
+MP_DEFINE_CONST_FUN_OBJ_KW(kpy_ftrace_obj, 2, ftrace);

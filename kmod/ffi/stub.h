@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Stubs: the addresses in our text that the kernel calls or is sent to. There is a
+ * fixed number of them, each bound to at most one hook. See stub.S.
+ */
+#pragma once
+
+#ifndef KPY_STUBS
+#define KPY_STUBS 512 /* make module STUBS=N */
+#endif
+#define KPY_STUB_SIZE 16
+
+#ifndef __ASSEMBLY__
+#include <linux/types.h>
+
+struct kpy_hook;
+
+/* What a stub puts on the stack: the registers that may hold arguments. */
+struct kpy_stub_frame {
+	unsigned long args[6]; /* rdi rsi rdx rcx r8 r9 */
+	unsigned long ax; /* of variadic functions; the result is put here */
+	unsigned long slot; /* replaced with the address to go on at */
+	unsigned long return_address;
+	unsigned long stack_args[];
+};
+
+/* Binds a free slot to a hook: its number, or -1. Under the GIL. */
+int kpy_stub_take(struct kpy_hook *h);
+/* Calls of the slot return 0 from now on. */
+void kpy_stub_unbind(int slot);
+/* Nobody is in it any more: it may be taken again. Under the GIL. */
+void kpy_stub_put(int slot);
+unsigned long kpy_stub_address(int slot);
+/* How many are free. Under the GIL. */
+unsigned int kpy_stubs_free(void);
+void kpy_stubs_init(void);
+#endif

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What a hook is to be put on: a name, a Symbol or an address. */
+#ifndef NO_QSTR
+#include <linux/kallsyms.h>
+#include <linux/kernel.h>
+#include <linux/module.h>
+#include <linux/string.h>
+#endif
+#include "py/runtime.h"
+#include "ffi/ffi.h"
+#include "ffi/hook.h"
+#ifndef NO_QSTR
+#include "ffi/stub.h"
+#include "kpy.h"
+
+void kpy_target_find(mp_obj_t what, struct kpy_target *t)
+{
+	char text[KSYM_SYMBOL_LEN];
+	unsigned long size = 0;
+	static int (*find_size)(unsigned long, unsigned long *, unsigned long *);
+
+	if (mp_obj_is_str(what)) {
+		const char *name = mp_obj_str_get_str(what);
+
+		t->address = kpy_resolve(name);
+		if (!t->address)
+			mp_raise_msg_varg(&mp_type_ValueError,
+					  MP_ERROR_TEXT("kernel symbol '%s' not found"), name);
+	} else {
+		t->address = kpy_to_address(what);
+	}
+	if (!find_size)
+		find_size = (void *)kpy_kallsyms_lookup("kallsyms_lookup_size_offset");
+	t->offset = 0;
+	if (find_size && !find_size(t->address, &size, &t->offset))
+		size = 0;
+	if (!size)
+		mp_raise_msg_varg(&mp_type_ValueError,
+				  MP_ERROR_TEXT("no kernel symbol at address 0x%lx"), t->address);
+	/* "name+0x1/0x2 [module]" */
+	sprint_symbol(text, t->address);
+	text[strcspn(text, "+ ")] = '\0';
+	if (mp_obj_is_str(what)) /* which may be one of several for the address */
+		strscpy(t->name, mp_obj_str_get_str(what), sizeof(t->name));
+	else if (t->offset)
+		snprintf(t->name, sizeof(t->name), "%.30s+0x%lx", text, t->offset);
+	else
+		strscpy(t->name, text, sizeof(t->name));
+	if (!kpy_is_text(t->address))
+		kpy_raise_untraceable(EINVAL, t, "is data, not a function");
+}
+
+struct kpy_hook *kpy_hook_new_at(const struct kpy_hook_kind *kind, mp_obj_t handler,
+				 const struct kpy_target *t)
+{
+	struct kpy_hook *h = kpy_hook_new(kind, handler);
+
+	if (!h)
+		mp_raise_type(&mp_type_MemoryError);
+	if (t)
+		memcpy(h->target, t->name, sizeof(h->target));
+	h->slot = kpy_stub_take(h);
+	if (h->slot < 0) {
+		kpy_hook_remove(h);
+		mp_raise_msg_varg(&mp_type_OSError,
+				  MP_ERROR_TEXT("all %d stubs are in use: remove hooks first"),
+				  KPY_STUBS);
+	}
+	return h;
+}
+
+void kpy_raise_untraceable(int err, const struct kpy_target *t, const char *why)
+{
+	mp_obj_t args[2] = { MP_OBJ_NEW_SMALL_INT(err), MP_OBJ_NULL };
+	vstr_t text;
+
+	vstr_init(&text, 64);
+	vstr_printf(&text, "%s %s", t->name, why);
+	args[1] = mp_obj_new_str_from_vstr(&text);
+	nlr_raise(mp_obj_new_exception_args(&mp_type_OSError, 2, args));
+}
+#endif

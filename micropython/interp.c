@@ -27,6 +27,7 @@ const char kpy_help_text[] = "Welcome to kpy: MicroPython inside the Linux kerne
 
 #ifndef NO_QSTR
 #include "ffi/ffi.h"
+#include "ffi/hook.h"
 #include "debug/info.h"
 
 #define GC_THRESHOLD_PART 2 /* collect when this part of the heap was allocated */
@@ -51,6 +52,7 @@ void kpy_interpreter_stop(void)
 	struct kpy_entry *e = kpy_current;
 
 	WRITE_ONCE(kpy_ready, 0);
+	kpy_hooks_end();
 	/* A finaliser that does not end must not hold up rmmod. */
 	e->finalising = true;
 	e->timed_out = false;

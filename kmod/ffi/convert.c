@@ -3,6 +3,7 @@
 #include "py/objint.h"
 #include "py/runtime.h"
 #include "ffi/ffi.h"
+#include "ffi/hook.h"
 
 unsigned long kpy_int_to_word(mp_obj_t o)
 {
@@ -34,6 +35,8 @@ bool kpy_to_word(mp_obj_t o, unsigned long *word)
 		*word = kpy_int_to_word(o);
 	else if (mp_obj_is_exact_type(o, &kpy_type_symbol))
 		*word = ((kpy_symbol_t *)MP_OBJ_TO_PTR(o))->value;
+	else if (kpy_hook_pointer(o, word))
+		return true;
 	else if (mp_get_buffer(o, &buffer, MP_BUFFER_READ))
 		*word = (unsigned long)buffer.buf;
 	else

@@ -40,6 +40,7 @@ struct kpy_hook_kind {
 	void (*disarm)(struct kpy_hook *h);
 	/* Calls the handler with what the call brought. Raises. Under the GIL. NULL: f(). */
 	void (*handle)(struct kpy_hook *h, struct kpy_invocation *inv);
+	bool is_pointer; /* the kernel may have kept the stub's address */
 	bool watches; /* the original runs afterwards, whatever the handler returned */
 };
 
@@ -59,6 +60,8 @@ struct kpy_hook {
 	unsigned int epoch;
 	bool enabled; /* entries are let in */
 	bool removed; /* for good */
+	bool shared; /* the address of its stub was given away */
+	bool retired; /* and was never taken back: the stub serves no other */
 	enum kpy_hook_state state; /* once removed, of the worker */
 	mp_obj_t object; /* that shows it to Python: no root, its finaliser clears this */
 	unsigned char n_args; /* that the handler takes from the call */
@@ -96,8 +99,13 @@ void kpy_hook_count_recursion(struct kpy_hook *h);
 /* Stops new entries; the rest is done by a worker. Under the GIL. */
 void kpy_hook_remove(struct kpy_hook *h);
 
-/* Its Python object is collected. Under the GIL. */
-void kpy_hook_object_gone(struct kpy_hook *h);
+/*
+ * Its Python object is collected; false: the hook stays, since the kernel may call it.
+ * Under the GIL.
+ */
+bool kpy_hook_object_gone(struct kpy_hook *h);
+/* The interpreter ends, and all handlers with it. Under the GIL. */
+void kpy_hooks_end(void);
 /* Calls f for each hook that is not removed. Under the GIL. */
 void kpy_hooks_each(void (*f)(struct kpy_hook *h, void *arg), void *arg);
 
@@ -162,6 +170,13 @@ mp_obj_t kpy_hook_object(struct kpy_hook *h);
 MP_DECLARE_CONST_FUN_OBJ_VAR_BETWEEN(kpy_timer_obj);
 MP_DECLARE_CONST_FUN_OBJ_KW(kpy_ftrace_obj);
 MP_DECLARE_CONST_FUN_OBJ_1(kpy_irq_work_obj);
+MP_DECLARE_CONST_FUN_OBJ_1(kpy_callback_obj);
 MP_DECLARE_CONST_FUN_OBJ_0(kpy_hooks_obj);
 MP_DECLARE_CONST_FUN_OBJ_0(kpy_context_obj);
 extern const mp_obj_type_t kpy_type_hook;
+
+/*
+ * The address that a hook object stands for where the kernel wants one: of a callback that was
+ * not removed; else false. Under the GIL.
+ */
+bool kpy_hook_pointer(mp_obj_t hook, unsigned long *address);

@@ -7,6 +7,9 @@
 #include "py/mperrno.h"
 #include "py/runtime.h"
 #include "ffi/hook.h"
+#ifndef NO_QSTR
+#include "ffi/stub.h"
+#endif
 
 typedef struct {
 	mp_obj_base_t base;
@@ -17,6 +20,7 @@ typedef struct {
 #define REMOVE(o)
 #define REARM(o)
 #define GONE(o)
+#define POINTER(o) mp_const_none
 #define hook_print 0
 #define all_hooks(list)
 static mp_obj_t hook_value(hook_object_t *o, qstr attr)
@@ -31,6 +35,7 @@ static mp_obj_t hook_value(hook_object_t *o, qstr attr)
 #define REMOVE(o) remove_hook((o)->hook)
 #define REARM(o) rearm((o)->hook)
 #define GONE(o) forget((o))
+#define POINTER(o) pointer(o)
 
 /* Stands in for the hook of an object whose finaliser ran, called by hand or in a resurrection. */
 static const struct kpy_hook_kind gone_kind = { .name = "forgotten" };
@@ -41,8 +46,34 @@ static void forget(hook_object_t *o)
 	struct kpy_hook *h = o->hook;
 
 	o->hook = &gone;
-	if (h != &gone)
-		kpy_hook_object_gone(h);
+	if (h != &gone && !kpy_hook_object_gone(h))
+		mp_printf(&mp_plat_print,
+			  "kpy: callback 0x%lx is kept, as the kernel may still call it: "
+			  "hooks() has it, rm() ends it\n",
+			  kpy_stub_address(h->slot));
+}
+
+bool kpy_hook_pointer(mp_obj_t o, unsigned long *address)
+{
+	struct kpy_hook *h;
+
+	if (!mp_obj_is_exact_type(o, &kpy_type_hook))
+		return false;
+	h = ((hook_object_t *)MP_OBJ_TO_PTR(o))->hook;
+	if (!h->kind->is_pointer || h->removed)
+		return false;
+	h->shared = true;
+	*address = kpy_stub_address(h->slot);
+	return true;
+}
+
+static mp_obj_t pointer(mp_obj_t o)
+{
+	unsigned long address;
+
+	if (!kpy_hook_pointer(o, &address))
+		mp_raise_ValueError(MP_ERROR_TEXT("no callback, or one that was removed"));
+	return mp_obj_new_int_from_uint(address);
 }
 
 static void remove_hook(struct kpy_hook *h)
@@ -134,8 +165,8 @@ mp_obj_t kpy_hook_object(struct kpy_hook *h)
 
 static void append(struct kpy_hook *h, void *list)
 {
-	if (h->object && h->epoch == kpy_epoch)
-		mp_obj_list_append(MP_OBJ_FROM_PTR(list), h->object);
+	if (h->epoch == kpy_epoch && h->handler)
+		mp_obj_list_append(MP_OBJ_FROM_PTR(list), kpy_hook_object(h));
 }
 #define all_hooks(list) kpy_hooks_each(append, MP_OBJ_TO_PTR(list))
 #endif
@@ -146,6 +177,13 @@ static mp_obj_t hook_rm(mp_obj_t self)
 	return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(hook_rm_obj, hook_rm);
+
+/* ptr(): the address for the kernel to call. */
+static mp_obj_t hook_ptr(mp_obj_t self)
+{
+	return POINTER(self);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(hook_ptr_obj, hook_ptr);
 
 static mp_obj_t hook_rearm(mp_obj_t self)
 {
@@ -169,6 +207,7 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(hook_exit_obj, 4, 4, hook_exit);
 
 static const mp_rom_map_elem_t locals_table[] = {
 	{ MP_ROM_QSTR(MP_QSTR_rm), MP_ROM_PTR(&hook_rm_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_ptr), MP_ROM_PTR(&hook_ptr_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_rearm), MP_ROM_PTR(&hook_rearm_obj) },
 	{ MP_ROM_QSTR(MP_QSTR___del__), MP_ROM_PTR(&hook_del_obj) },
 	{ MP_ROM_QSTR(MP_QSTR___enter__), MP_ROM_PTR(&mp_identity_obj) },
@@ -189,8 +228,16 @@ static void hook_attr(mp_obj_t self, qstr attr, mp_obj_t *dest)
 		dest[1] = MP_OBJ_SENTINEL; /* go on with the methods */
 }
 
+/* int(callback) is its address. */
+static mp_obj_t hook_unary_op(mp_unary_op_t op, mp_obj_t self)
+{
+	if (op == MP_UNARY_OP_INT_MAYBE)
+		return POINTER(self);
+	return MP_OBJ_NULL;
+}
+
 MP_DEFINE_CONST_OBJ_TYPE(kpy_type_hook, MP_QSTR_Hook, MP_TYPE_FLAG_NONE, print, hook_print, attr,
-			 hook_attr, locals_dict, &locals);
+			 hook_attr, unary_op, hook_unary_op, locals_dict, &locals);
 
 /* hooks(): a list of the hooks that are not removed. */
 static mp_obj_t hooks(void)

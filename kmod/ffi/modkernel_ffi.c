@@ -38,6 +38,7 @@ static const mp_rom_map_elem_t globals_table[] = {
 	{ MP_ROM_QSTR(MP_QSTR_guard), MP_ROM_PTR(&kpy_guard_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_context), MP_ROM_PTR(&kpy_context_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_hooks), MP_ROM_PTR(&kpy_hooks_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_callback), MP_ROM_PTR(&kpy_callback_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_ftrace), MP_ROM_PTR(&kpy_ftrace_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_timer), MP_ROM_PTR(&kpy_timer_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_irq_work), MP_ROM_PTR(&kpy_irq_work_obj) },

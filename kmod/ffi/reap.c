@@ -46,10 +46,24 @@ void kpy_hook_remove(struct kpy_hook *h)
 	kpy_hooks_kick_reaper();
 }
 
-void kpy_hook_object_gone(struct kpy_hook *h)
+bool kpy_hook_object_gone(struct kpy_hook *h)
 {
 	h->object = MP_OBJ_NULL;
+	if (h->shared && !h->removed)
+		return false;
 	kpy_hook_remove(h);
+	return true;
+}
+
+void kpy_hooks_end(void)
+{
+	struct kpy_hook *h;
+
+	list_for_each_entry (h, &kpy_hooks, list) {
+		h->retired |= h->shared && !h->removed;
+		kpy_hook_remove(h);
+		h->last_error = h->object = MP_OBJ_NULL;
+	}
 }
 
 /* A removed hook that is in this state; idle with nobody in it when so asked. */
@@ -78,10 +92,9 @@ static void free_idle(void)
 	list_for_each_entry_safe (h, next, &kpy_hooks, list) {
 		if (!h->removed || h->state != KPY_HOOK_IDLE)
 			continue;
-		if (h->slot >= 0) {
+		if (h->slot >= 0 && !h->retired)
 			kpy_stub_put(h->slot);
-			h->slot = -1;
-		}
+		h->slot = -1;
 		if (!h->object)
 			list_move(&h->list, &dead);
 	}
@@ -189,10 +202,13 @@ static void report_left(void)
 int kpy_hooks_stop(unsigned long until)
 {
 	unsigned long flags = kpy_gil_lock_raw(), now = jiffies;
+	unsigned int n_pointers = 0;
 	struct kpy_entry *e;
 	struct kpy_hook *h;
 
 	list_for_each_entry (h, &kpy_hooks, list) {
+		n_pointers += h->shared && !h->removed;
+		h->retired |= h->shared && !h->removed;
 		h->enabled = false;
 		WRITE_ONCE(h->removed, true);
 		h->handler = h->last_error = h->first = MP_OBJ_NULL;
@@ -201,6 +217,9 @@ int kpy_hooks_stop(unsigned long until)
 		if (e->kind == KPY_HOOK)
 			e->abort = true;
 	kpy_gil_unlock_raw(flags);
+	if (n_pointers)
+		pr_warn("%u callbacks were not removed: the kernel must not call them any more\n",
+			n_pointers);
 	schedule_work(&reap_work);
 	if (wait_event_timeout(hooks_wait, !any_left(), time_before(now, until) ? until - now : 1))
 		return 0;

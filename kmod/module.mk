@@ -10,7 +10,7 @@ port-src := $(addprefix $(KPY)/kmod/,gil.c ffi/convert.c ffi/symbol.c ffi/memory
 	ffi/stats.c ffi/modkernel_ffi.c ffi/hook_object.c ffi/later.c \
 	ffi/kernel_fault.c ffi/handler.c ffi/original.c ffi/target.c ffi/ftrace_hook.c \
 	ffi/callback.c) \
-	$(addprefix $(KPY)/micropython/,interp.c paths.c file_object.c modos.c machine.c)
+	$(addprefix $(KPY)/micropython/,interp.c paths.c file_object.c modos.c machine.c stdio.c)
 
 all: $(KPY_BUILD)/kpy.ko
 .PHONY: all FORCE

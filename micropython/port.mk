@@ -16,7 +16,7 @@ UPSTREAM_SRC = extmod/modtime.c extmod/moductypes.c extmod/modjson.c extmod/modr
 	extmod/modheapq.c extmod/modbinascii.c extmod/modhashlib.c extmod/moddeflate.c \
 	extmod/modrandom.c shared/timeutils/timeutils.c \
 	shared/runtime/pyexec.c shared/runtime/stdout_helpers.c \
-	shared/runtime/gchelper_generic.c shared/runtime/sys_stdio_mphal.c
+	shared/runtime/gchelper_generic.c
 
 SRC_QSTR += $(UPSTREAM_SRC) shared/readline/readline.c $(PORT_SRC)
 OBJ =

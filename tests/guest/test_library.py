@@ -209,3 +209,44 @@ def test_time(guest: LiveGuest) -> None:
     ]
     seconds = int(guest.sh("date +%s")[1])
     assert abs(int(run(guest, "import time\nprint(time.time())")[0]) - seconds) < 5
+
+
+def test_functions_from_code(guest: LiveGuest) -> None:
+    lines = run(
+        guest,
+        "def f(): return a\n"
+        "def counted(n):\n"
+        "    for i in range(n): yield i * a\n"
+        "F = type(f)\n"
+        "print(F(f.__code__, {'a': 1})(), F(f.__code__, {'a': 2})())\n"
+        "print(list(F(counted.__code__, {'a': 3, 'range': range})(4)))\n"
+        "for g in (lambda x=1: x, lambda *, k=2: k):\n"
+        "    try: F(g.__code__, {})()\n"
+        "    except TypeError as e: print(e)\n"
+        "    try: exec(g.__code__)\n"
+        "    except TypeError as e: print(e)\n"
+        "print(eval(compile('6 * 7', '', 'eval')), type(f.__code__))\n",
+    )
+    assert lines == [
+        "1 2",
+        "[0, 3, 6, 9]",
+        *["code needs default arguments"] * 4,
+        "42 <class 'code'>",
+    ]
+
+
+def test_standard_streams(guest: LiveGuest) -> None:
+    lines = run(
+        guest,
+        "import _thread, sys, time\n"
+        "print([s.fileno() for s in (sys.stdin, sys.stdout, sys.stderr)])\n"
+        "sys.stdout.write('text\\n'); sys.stdout.flush()\n"
+        "sys.stdout.buffer.write(b'bytes\\n'); sys.stdout.buffer.flush()\n"
+        "for bad in (lambda: sys.stdin.write('x'), lambda: sys.stdout.read(1)):\n"
+        "    try: bad()\n"
+        "    except OSError as e: print(e.errno)\n"
+        "def elsewhere(): print(repr(sys.stdin.read()), sys.stdin.buffer.read(3))\n"
+        "_thread.start_new_thread(elsewhere, ())\n"
+        "time.sleep_ms(300)\n",
+    )
+    assert lines == ["[0, 1, 2]", "text", "bytes", "9", "9", "'' b''"]

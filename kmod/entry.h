@@ -39,6 +39,14 @@ struct kpy_call {
 	unsigned long args[6];
 };
 
+/* A thread's buffer in user memory: micropython/file_io.c. */
+struct kpy_window {
+	struct mm_struct *mm; /* NULL: none yet */
+	char __user *at;
+};
+/* The thread's own, or another's that has ended. May sleep. */
+void kpy_window_free(struct kpy_window *w);
+
 struct kpy_entry {
 	struct kpy_regs parked; /* first: gil_asm.S stores here */
 	struct kpy_entry *next,
@@ -65,6 +73,7 @@ struct kpy_entry {
 	void *what; /* of hooks: struct kpy_hook */
 	struct kpy_invocation *invocation; /* of hooks: the call that is being handled */
 	void *readline; /* state of the line editor: of sessions */
+	struct kpy_window window; /* of sessions and threads */
 	mp_state_thread_t own_ts;
 };
 

@@ -115,6 +115,7 @@ static int __init kpy_init(void)
 	if (err)
 		return err;
 	kpy_os_init();
+	kpy_file_io_init();
 	err = alloc_heap();
 	if (err)
 		return err;

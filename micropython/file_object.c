@@ -8,9 +8,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/llist.h>
-#include <linux/seq_file.h>
 #include <linux/slab.h>
-#include <linux/uio.h>
 #include <linux/workqueue.h>
 #endif
 #include "py/builtin.h"
@@ -24,11 +22,6 @@
 #endif
 
 #define BUFFER_SIZE 512
-
-#ifndef ITER_DEST /* kernel commit de4eda9de2d9 (v6.2, and 6.1's stable series) */
-#define ITER_DEST READ
-#define ITER_SOURCE WRITE
-#endif
 
 extern const mp_obj_type_t kpy_type_fileio, kpy_type_textio;
 
@@ -52,7 +45,7 @@ static LLIST_HEAD(abandoned);
 
 static void close_handle(struct handle *h)
 {
-	filp_close(h->file, NULL);
+	kpy_file_io_close(h->file);
 	kfree(h);
 }
 
@@ -97,47 +90,10 @@ static void end(struct kpy_entry *e, struct file *file)
 	kpy_sleep_end(e);
 }
 
-/*
- * kernel_read() and kernel_write() refuse files that have the older operations, which want
- * user memory, beside the newer ones (/dev/null), and seq files that have only the older
- * (/proc/PID/maps). These can be had, too.
- */
-static ssize_t read_kernel(struct file *file, void *buf, size_t n)
-{
-	struct kvec vec = { .iov_base = buf, .iov_len = min_t(size_t, n, MAX_RW_COUNT) };
-	struct iov_iter iter;
-
-	iov_iter_kvec(&iter, ITER_DEST, &vec, 1, vec.iov_len);
-	if (file->f_op->read == seq_read && !file->f_op->read_iter) {
-		struct kiocb iocb;
-		ssize_t done;
-
-		if (!(file->f_mode & FMODE_READ))
-			return -EBADF;
-		init_sync_kiocb(&iocb, file);
-		iocb.ki_pos = file->f_pos;
-		done = seq_read_iter(&iocb, &iter);
-		file->f_pos = iocb.ki_pos;
-		return done;
-	}
-	return vfs_iter_read(file, &iter, &file->f_pos, 0);
-}
-
-static ssize_t write_kernel(struct file *file, const void *buf, size_t n)
-{
-	struct kvec vec = { .iov_base = (void *)buf, .iov_len = min_t(size_t, n, MAX_RW_COUNT) };
-	struct iov_iter iter;
-
-	if (!(file->f_mode & FMODE_WRITE))
-		return -EBADF;
-	if (S_ISREG(file_inode(file)->i_mode) || !file->f_op->write_iter)
-		return kernel_write(file, buf, n, &file->f_pos);
-	iov_iter_kvec(&iter, ITER_SOURCE, &vec, 1, vec.iov_len);
-	return vfs_iter_write(file, &iter, &file->f_pos, 0);
-}
-
 static mp_uint_t failed(long err, int *errcode)
 {
+	if (err == KPY_ONLY_IN_THREADS)
+		kpy_raise_errno(-EINVAL, "this file can be used in sessions and threads only");
 	*errcode = err == -ERESTARTSYS ? MP_EINTR : -err;
 	return MP_STREAM_ERROR;
 }
@@ -146,7 +102,7 @@ static mp_uint_t read_into(file_obj_t *o, void *buf, size_t n, int *errcode)
 {
 	struct file *file;
 	struct kpy_entry *e = begin(o, &file);
-	ssize_t done = read_kernel(file, buf, n);
+	ssize_t done = kpy_file_io_read(e, file, buf, n);
 
 	end(e, file);
 	return done < 0 ? failed(done, errcode) : done;
@@ -200,7 +156,7 @@ static mp_uint_t file_write(mp_obj_t self, const void *buf, mp_uint_t n, int *er
 	if (o->at != o->n)
 		seek(o, 0, SEEK_CUR);
 	e = begin(o, &file);
-	done = write_kernel(file, buf, n);
+	done = kpy_file_io_write(e, file, buf, n);
 	end(e, file);
 	return done < 0 ? failed(done, errcode) : done;
 }

@@ -35,8 +35,18 @@ mp_obj_t kpy_file_open(const char *name, const char *mode);
 int kpy_file_getc(mp_obj_t file);
 
 #ifndef NO_QSTR
-/* Looks up the kernel functions that the os module calls. */
+/*
+ * micropython/file_io.c, without the GIL: bytes done, or a negative errno. A file that copies to
+ * user memory only gives KPY_ONLY_IN_THREADS where the entry has no kernel thread to itself.
+ */
+#define KPY_ONLY_IN_THREADS (-MAX_ERRNO)
+ssize_t kpy_file_io_read(struct kpy_entry *e, struct file *file, void *buf, size_t n);
+ssize_t kpy_file_io_write(struct kpy_entry *e, struct file *file, const void *buf, size_t n);
+int kpy_file_io_close(struct file *file);
+
+/* Looks up the kernel functions that the os module, and files, call. */
 void kpy_os_init(void);
+void kpy_file_io_init(void);
 /* Unload: closes what finalisers left. The interpreter has stopped. */
 void kpy_files_exit(void);
 /* Hard interrupt, GIL not held: sees to it that files left by finalisers are closed. */

@@ -65,6 +65,7 @@ static int thread_main(void *arg)
 
 	allow_signal(SIGKILL);
 	run_thread(t);
+	kpy_window_free(&t->entry.window);
 	kvfree(t->pystack);
 	kfree(t);
 	kthread_complete_and_exit(&thread_ended, 0);

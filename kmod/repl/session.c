@@ -217,6 +217,7 @@ static noinline void run_python(struct kpy_session *s)
 			other->session = NULL;
 	kpy_hooks_forget_session(s);
 	kpy_gil_leave(e);
+	kpy_window_free(&e->window);
 }
 
 static void free_session(struct kpy_session *s)

@@ -146,6 +146,15 @@ static loff_t seek(file_obj_t *o, loff_t offset, int whence)
 	return pos;
 }
 
+/* Where the Python code is in the file: what was read ahead stays. */
+static loff_t tell(file_obj_t *o)
+{
+	check_open(o);
+	if (!(o->handle->file->f_mode & FMODE_LSEEK))
+		return -ESPIPE;
+	return o->handle->file->f_pos - (o->n - o->at);
+}
+
 static mp_uint_t file_write(mp_obj_t self, const void *buf, mp_uint_t n, int *errcode)
 {
 	file_obj_t *o = MP_OBJ_TO_PTR(self);
@@ -189,7 +198,8 @@ static mp_uint_t file_ioctl(mp_obj_t self, mp_uint_t request, uintptr_t arg, int
 		close_object(o, false);
 	} else if (request == MP_STREAM_SEEK) {
 		struct mp_stream_seek_t *s = (struct mp_stream_seek_t *)arg;
-		loff_t pos = seek(o, s->offset, s->whence);
+		bool stay = s->whence == SEEK_CUR && !s->offset;
+		loff_t pos = stay ? tell(o) : seek(o, s->offset, s->whence);
 
 		if (pos < 0)
 			return failed(pos, errcode);

@@ -18,6 +18,8 @@ extern void *kpy_heap;
 /* kmod/ffi/kallsyms.c: address of a kernel symbol, 0 when there is none. Any context, no locks. */
 int kpy_kallsyms_init(void);
 extern unsigned long (*kpy_kallsyms_lookup)(const char *name);
+/* Name (KSYM_NAME_LEN) of the symbol that begins at the address; false: none does. Any context. */
+bool kpy_name_of(unsigned long address, char *name);
 
 /* kmod/ffi/memory.c */
 int kpy_memory_init(void);

@@ -11,8 +11,10 @@
 #include "files.h"
 #include "ffi/guard.h"
 #include "ffi/hook.h"
+#include "ffi/modules.h"
 #include "repl/output.h"
 #include "repl/session.h"
+#include "structs/sources.h"
 #include "unload.h"
 
 #define HEAP_MIN (256UL << 10)
@@ -112,13 +114,15 @@ static int __init kpy_init(void)
 	err = kpy_kallsyms_init();
 	if (!err)
 		err = kpy_memory_init();
+	if (!err)
+		err = kpy_modules_init();
 	if (err)
 		return err;
 	kpy_os_init();
 	kpy_file_io_init();
 	err = alloc_heap();
 	if (err)
-		return err;
+		goto out_modules;
 	err = kpy_output_init();
 	if (err)
 		goto out_heap;
@@ -153,6 +157,8 @@ out_output:
 	kpy_output_exit();
 out_heap:
 	vfree(kpy_heap);
+out_modules:
+	kpy_modules_exit();
 	return err;
 }
 
@@ -176,6 +182,8 @@ static void __exit kpy_exit(void)
 	kpy_output_exit();
 	kpy_files_exit();
 	vfree(kpy_heap);
+	kpy_sources_exit();
+	kpy_modules_exit();
 }
 
 module_init(kpy_init);

@@ -3,10 +3,15 @@
 #pragma once
 #include "py/obj.h"
 
+struct kpy_proto;
+
 typedef struct {
 	mp_obj_base_t base;
-	mp_obj_t name;
+	mp_obj_t name; /* str: the kernel's, or the one that the user gave */
 	uintptr_t value;
+	struct kpy_proto *proto; /* NULL: none, or not looked for */
+	unsigned int generation; /* of modules, for which the rest holds */
+	uint8_t flags;
 } kpy_symbol_t;
 
 extern const mp_obj_type_t kpy_type_symbol;
@@ -34,11 +39,23 @@ unsigned long kpy_int_to_word(mp_obj_t o);
 /* Address of a kernel symbol, or 0; knows names that became macros. */
 unsigned long kpy_resolve(const char *name);
 
-/* Is there executable code? */
+/* May the address be called? Any context. */
 bool kpy_is_text(unsigned long address);
+/* The same for the kernel's own text, which does not change. */
+bool kpy_is_core_text(unsigned long address);
 
-/* Calls the function at target with n <= 12 arguments. Raises TypeError and RuntimeError. */
-mp_obj_t kpy_call(mp_obj_t name, unsigned long target, size_t n, const mp_obj_t *args);
+/*
+ * Calls the function at target with n <= 12 arguments, checked against its prototype unless
+ * that is NULL. Raises TypeError, ValueError and RuntimeError.
+ */
+mp_obj_t kpy_call(mp_obj_t name, unsigned long target, const struct kpy_proto *proto, size_t n,
+		  const mp_obj_t *args);
+/* An argument of no declared type. Raises TypeError. */
+void kpy_untyped_arg(const mp_obj_t *args, size_t i, unsigned long *word);
+
+/* What objects that are addresses have in common: they compute as the int. */
+mp_obj_t kpy_address_unary_op(mp_unary_op_t op, unsigned long address);
+mp_obj_t kpy_address_binary_op(mp_binary_op_t op, unsigned long address, mp_obj_t rhs);
 
 /* Fault-proof copies, 0 or -EFAULT; kernel addresses and those of the current task. Under the GIL. */
 int kpy_read_memory(void *dst, unsigned long src, size_t n);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <linux/kallsyms.h>
 #include <linux/kprobes.h>
+#include <linux/preempt.h>
 #include "kpy.h"
 
 unsigned long (*kpy_kallsyms_lookup)(const char *name);
@@ -21,4 +23,24 @@ int kpy_kallsyms_init(void)
 	kpy_kallsyms_lookup = (void *)kp.addr;
 	unregister_kprobe(&kp);
 	return 0;
+}
+
+bool kpy_name_of(unsigned long address, char *name)
+{
+	static const char *(*lookup)(unsigned long address, unsigned long *size,
+				     unsigned long *offset, char **module, char *buf);
+	unsigned long size, offset;
+	const char *found;
+	char *module;
+
+	if (!lookup)
+		lookup = (void *)kpy_kallsyms_lookup("kallsyms_lookup");
+	if (!lookup)
+		return false;
+	preempt_disable();
+	found = lookup(address, &size, &offset, &module, name);
+	if (found && found != name)
+		strscpy(name, found, KSYM_NAME_LEN);
+	preempt_enable();
+	return found && !offset;
 }

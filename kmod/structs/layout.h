@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The layout table that was linked into the module: docs/layout-table.md has the format. */
+#pragma once
+#include "structs/ctype.h"
+
+/* Reads all of the table and checks it; until then, and when it is damaged, it describes nothing. */
+void kpy_layout_check(void);
+
+/*
+ * Types of that name and kind (KPY_C_DECL: a function or variable). Start with *at = 0 and
+ * go on until the result has no source: a name may have several. Any context.
+ */
+struct kpy_ctype kpy_layout_find(enum kpy_ckind kind, const char *name, u32 *at);

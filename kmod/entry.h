@@ -80,6 +80,7 @@ struct kpy_entry {
 extern struct kpy_entry *kpy_current, *kpy_entries;
 extern unsigned int kpy_epoch;
 extern u32 kpy_ready;
+extern s32 kpy_gil_cpu; /* of the holder; -1: none */
 
 /*
  * struct kpy_entry *e = kpy_gil_release(); <anything that sleeps or takes locks>; kpy_gil_acquire(e);

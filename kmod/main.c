@@ -14,6 +14,7 @@
 #include "ffi/modules.h"
 #include "repl/output.h"
 #include "repl/session.h"
+#include "restart.h"
 #include "structs/sources.h"
 #include "unload.h"
 
@@ -165,6 +166,7 @@ out_modules:
 static void __exit kpy_exit(void)
 {
 	kpy_unload_exit();
+	kpy_restart_exit();
 	if (!quiet) {
 		/* rmmod could not be caught, so that there is no way back from here. */
 		close_ways_in();
@@ -175,6 +177,7 @@ static void __exit kpy_exit(void)
 		while (kpy_threads_stop(jiffies + 5 * HZ))
 			;
 	}
+	kpy_restart_exit();
 	in_python(kpy_interpreter_stop);
 	kpy_hooks_exit();
 	kpy_guard_exit();

@@ -29,6 +29,7 @@ const char kpy_help_text[] = "Welcome to kpy: MicroPython inside the Linux kerne
 #include "ffi/ffi.h"
 #include "ffi/hook.h"
 #include "debug/info.h"
+#include "restart.h"
 
 #define GC_THRESHOLD_PART 2 /* collect when this part of the heap was allocated */
 
@@ -50,16 +51,19 @@ void kpy_interpreter_start(void)
 void kpy_interpreter_stop(void)
 {
 	struct kpy_entry *e = kpy_current;
+	bool alive = kpy_ready;
 
 	WRITE_ONCE(kpy_ready, 0);
 	kpy_hooks_end();
-	/* A finaliser that does not end must not hold up rmmod. */
-	e->finalising = true;
-	e->timed_out = false;
-	e->deadline = rdtsc() + tsc_khz * 1000ULL;
-	gc_sweep_all();
-	e->deadline = 0;
-	e->finalising = false;
+	if (alive) { /* else it died, and its heap may be anything */
+		/* A finaliser that does not end must not hold up rmmod. */
+		e->finalising = true;
+		e->timed_out = false;
+		e->deadline = rdtsc() + tsc_khz * 1000ULL;
+		gc_sweep_all();
+		e->deadline = 0;
+		e->finalising = false;
+	}
 	mp_deinit(); /* gives the GIL up */
 	kpy_gil_acquire(e);
 	kpy_epoch++;
@@ -74,12 +78,13 @@ void nlr_jump_fail(void *val)
 {
 	if (kpy_gil_is_mine() && kpy_current)
 		kpy_leave_python(kpy_current);
-	panic("kpy: exception %px without a handler", val);
+	kpy_interpreter_failed("an exception without a handler");
 }
 
 void abort(void)
 {
-	panic("kpy: abort");
+	kpy_interpreter_failed("abort");
+	panic("kpy: abort"); /* never reached */
 }
 
 int kpy_printf(const char *fmt, ...); /* include/stdio.h calls it printf */

@@ -10,6 +10,7 @@
 #include "entry.h"
 #include "debug/info.h"
 #include "ffi/hook.h"
+#include "restart.h"
 #include "repl/session.h"
 
 /* Makes a session's entry fit for the interpreter that runs now. */
@@ -56,6 +57,7 @@ void kpy_repl_run(struct kpy_session *s)
 	nlr_buf_t base;
 
 	s->mode = PYEXEC_MODE_FRIENDLY_REPL;
+	kpy_restart_wait(s);
 	while (!READ_ONCE(s->eof) && !e->abort) {
 		nlr_buf_t *nlr = &base;
 
@@ -75,6 +77,7 @@ void kpy_repl_run(struct kpy_session *s)
 		} else {
 			/* An abort, or an exception that came out while another was printed. */
 			e->base = NULL;
+			kpy_restart_wait(s);
 			renew(e);
 			s->interrupt_char = -1;
 		}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from guest import lifecycle, registry  # noqa: E402
+from guest import kernel, lifecycle, registry  # noqa: E402
 from guest.agent import Agent  # noqa: E402
 from guest.monitor import monitor  # noqa: E402
 from guest.qemu import Options  # noqa: E402
@@ -79,6 +80,32 @@ def guest() -> Iterator[LiveGuest]:
         assert not trouble, "the kernel complained:\n" + "\n".join(trouble)
     finally:
         lifecycle.down(name)
+
+
+def build_module(name: str, folder: Path) -> Path:
+    """Build tests/guest/modules/NAME.c in a folder, for the guest's kernel; return the .ko."""
+    shutil.copy(ROOT / "tests/guest/modules" / f"{name}.c", folder)
+    # Tail calls would leave functions out of the backtraces that tests look at.
+    (folder / "Kbuild").write_text(
+        f"obj-m := {name}.o\nccflags-y := -fno-optimize-sibling-calls -Wno-infinite-recursion\n"
+    )
+    command = ["make", "-C", kernel.load().kdir, f"M={folder}", "modules"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    ko = folder / f"{name}.ko"
+    subprocess.run(["strip", "-g", ko], check=True)
+    return ko
+
+
+@pytest.fixture(scope="session")
+def faulty(guest: LiveGuest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGuest]:
+    """Return the guest with tests/guest/modules/faulty.c loaded: functions that fault."""
+    ko = build_module("faulty", tmp_path_factory.mktemp("faulty"))
+    Agent.of(registry.running(guest.name)).push(ko, "/tmp/faulty.ko")
+    status, out = guest.sh("insmod /tmp/faulty.ko")
+    assert status == 0, out
+    yield guest
+    status, out = guest.sh("rmmod faulty")
+    assert status == 0, out
 
 
 GdbRunner = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -28,6 +28,8 @@ static void __user *(*operand)(struct insn *insn, struct pt_regs *regs);
 static DEFINE_PER_CPU(bool, catching);
 
 /* A fault of our own handling of a fault is none that we can handle. */
+static bool (*is_text)(unsigned long address);
+
 static bool caught_by_guard(struct pt_regs *regs, struct kpy_fault_signs *signs)
 {
 	unsigned long flags;
@@ -36,7 +38,7 @@ static bool caught_by_guard(struct pt_regs *regs, struct kpy_fault_signs *signs)
 	local_irq_save(flags);
 	if (!this_cpu_read(catching)) {
 		this_cpu_write(catching, true);
-		caught = kpy_guard_divert(regs, signs);
+		caught = kpy_interpreter_divert(regs, signs) || kpy_guard_divert(regs, signs);
 		this_cpu_write(catching, false);
 	}
 	local_irq_restore(flags);
@@ -62,7 +64,8 @@ static void gp_signs(struct kpy_fault_signs *s, struct pt_regs *regs)
 	struct insn insn;
 	unsigned long address;
 
-	s->kind = KPY_FAULT_GP;
+	/* An address that is none may fault only once it was jumped to. */
+	s->kind = is_text && !is_text(regs->ip) ? KPY_FAULT_EXEC : KPY_FAULT_GP;
 	if (!decode || !operand || copy_from_kernel_nofault(code, (void *)regs->ip, sizeof(code)) ||
 	    decode(&insn, code, sizeof(code), INSN_MODE_KERN) < 0)
 		return;
@@ -71,15 +74,6 @@ static void gp_signs(struct kpy_fault_signs *s, struct pt_regs *regs)
 		return;
 	s->has_address = true;
 	s->address = address;
-}
-
-static void ud_signs(struct kpy_fault_signs *s, struct pt_regs *regs)
-{
-	u16 code;
-
-	s->kind = copy_from_kernel_nofault(&code, (void *)regs->ip, sizeof(code)) || code != 0x0b0f
-			  ? KPY_FAULT_OPCODE
-			  : KPY_FAULT_BUG;
 }
 
 static bool signs_of(struct kpy_fault_signs *s, unsigned long event, const struct die_args *a)
@@ -91,7 +85,7 @@ static bool signs_of(struct kpy_fault_signs *s, unsigned long event, const struc
 		return true;
 	case DIE_TRAP:
 		if (a->trapnr == X86_TRAP_UD)
-			ud_signs(s, a->regs);
+			s->kind = kpy_fault_is_bug(a->regs->ip) ? KPY_FAULT_BUG : KPY_FAULT_OPCODE;
 		else if (a->trapnr == X86_TRAP_DE)
 			s->kind = KPY_FAULT_DIVIDE;
 		return true;
@@ -110,7 +104,13 @@ static int on_die(struct notifier_block *nb, unsigned long event, void *data)
 	struct die_args *a = data;
 	struct kpy_fault_signs signs;
 
-	if (!a->regs || user_mode(a->regs) || !signs_of(&signs, event, a))
+	if (!a->regs || user_mode(a->regs))
+		return NOTIFY_DONE;
+	if (event == DIE_TRAP && a->trapnr == X86_TRAP_DF) {
+		kpy_catch_overflow(a->regs, caught_by_guard);
+		return NOTIFY_DONE;
+	}
+	if (!signs_of(&signs, event, a))
 		return NOTIFY_DONE;
 	return caught_by_guard(a->regs, &signs) ? NOTIFY_STOP : NOTIFY_DONE;
 }
@@ -148,8 +148,10 @@ int kpy_catch_init(void)
 	int err;
 
 	kpy_fault_text_init();
+	kpy_overflow_init();
 	decode = (void *)kpy_kallsyms_lookup("insn_decode");
 	operand = (void *)kpy_kallsyms_lookup("insn_get_addr_ref");
+	is_text = (void *)kpy_kallsyms_lookup("kernel_text_address");
 	err = register_die_notifier(&die_notifier);
 	if (err)
 		return err;

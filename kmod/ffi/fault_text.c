@@ -3,7 +3,9 @@
 #include <linux/bug.h>
 #include <linux/kernel.h>
 #include <linux/lockdep.h>
+#include <linux/magic.h>
 #include <linux/sched.h>
+#include <linux/sched/task_stack.h>
 #include <linux/uaccess.h>
 #include <asm/ptrace.h>
 #include "kpy.h"
@@ -21,6 +23,11 @@ void kpy_fault_text_init(void)
 	bug_at = (void *)kpy_kallsyms_lookup("find_bug");
 	/* commit 26dbc7e299c7 (v5.15) */
 	bug_place = (void *)kpy_kallsyms_lookup("bug_get_file_line");
+}
+
+bool kpy_fault_is_bug(unsigned long ip)
+{
+	return bug_at && bug_at(ip);
 }
 
 /* The callers of the place that faulted, up to the one that is ours. */
@@ -51,6 +58,7 @@ static void record_trace(struct kpy_fault *f, const struct pt_regs *regs)
 void kpy_fault_record(struct kpy_fault *f, struct pt_regs *regs, const struct kpy_fault_signs *s)
 {
 	f->kind = s->kind;
+	f->what = NULL;
 	f->has_address = s->has_address;
 	f->address = s->address;
 	f->write = s->write;
@@ -59,6 +67,9 @@ void kpy_fault_record(struct kpy_fault *f, struct pt_regs *regs, const struct kp
 	f->n_trace = 0;
 	f->cut = false;
 	record_trace(f, regs);
+	/* The scheduler looks whether it is still there. */
+	if (f->kind == KPY_FAULT_STACK)
+		*end_of_stack(current) = STACK_END_MAGIC;
 }
 
 /* Appends to the texts at position at; what does not fit is left out. The new end. */
@@ -105,6 +116,9 @@ static size_t put_bug(struct kpy_fault *f, size_t at)
 static size_t put_what(struct kpy_fault *f, size_t at)
 {
 	const char *access = f->write ? "write to" : "read of";
+
+	if (f->what)
+		return put(f, at, "%s", f->what);
 
 	switch (f->kind) {
 	case KPY_FAULT_NULL:

@@ -58,6 +58,8 @@ bool kpy_guarded_call(struct kpy_entry *e, unsigned long target, size_t n,
 	g.fault = NULL;
 	g.entry = e;
 	g.preempt = preempt_count();
+	/* Where nothing disables preemption nobody uses the FPU. */
+	g.fpu_usable = !g.preempt || irq_fpu_usable();
 	g.flags = arch_local_save_flags();
 	g.pagefault_disabled = current->pagefault_disabled;
 	g.nameidata = current->nameidata;
@@ -108,30 +110,38 @@ static __no_kasan_or_inline struct kpy_guard *scan(unsigned long *at, unsigned l
 }
 
 /* The call that faulted, if it was one, and on what stack. In the context of the fault. */
-static struct kpy_guard *find(unsigned long sp, struct stack_info *info)
+static struct kpy_guard *find(unsigned long sp, const struct stack_info *stack,
+			      unsigned int preempt)
 {
-	struct kpy_guard *g;
+	struct kpy_guard *g = scan((unsigned long *)ALIGN(max(sp, (unsigned long)stack->begin), 8),
+				   (void *)stack->end);
 
-	if (!READ_ONCE(kpy_guard_on) || in_nmi() || !stack_of(sp, info))
-		return NULL;
-	g = scan((unsigned long *)ALIGN(max(sp, (unsigned long)info->begin), 8), (void *)info->end);
 	/* An interrupt that came during the call, and uses the same stack, is not the call. */
 	if (!g || g->entry->task != current ||
-	    (preempt_count() ^ g->preempt) & (HARDIRQ_MASK | SOFTIRQ_OFFSET))
+	    (preempt ^ g->preempt) & (NMI_MASK | HARDIRQ_MASK | SOFTIRQ_OFFSET))
 		return NULL;
 	return g;
 }
 
 bool kpy_guard_divert(struct pt_regs *regs, struct kpy_fault_signs *signs)
 {
-	struct stack_info info;
-	struct kpy_guard *g = find(regs->sp, &info);
+	unsigned int preempt = preempt_count();
+	unsigned long guard_page;
+	struct stack_info stack;
+	struct kpy_guard *g;
 
+	if (signs->double_fault)
+		preempt -= NMI_OFFSET + HARDIRQ_OFFSET; /* what its handler added */
+	if (!READ_ONCE(kpy_guard_on) || preempt & NMI_MASK || !stack_of(regs->sp, &stack))
+		return false;
+	guard_page = (unsigned long)stack.begin - PAGE_SIZE;
+	if (signs->has_address && signs->address - guard_page < PAGE_SIZE)
+		signs->kind = KPY_FAULT_STACK;
+	else if (signs->double_fault)
+		return false;
+	g = find(regs->sp, &stack, preempt);
 	if (!g)
 		return false;
-	if (signs->address >= (unsigned long)info.begin - PAGE_SIZE &&
-	    signs->address < (unsigned long)info.begin && signs->has_address)
-		signs->kind = KPY_FAULT_STACK;
 	g->fault = kpy_fault_get();
 	kpy_fault_record(g->fault, regs, signs);
 	regs->ip = (unsigned long)kpy_guard_recover;
@@ -167,9 +177,6 @@ static void repair_task(const struct kpy_guard *g)
 	clear_if_abandoned(&current->bio_list, g);
 	clear_if_abandoned(&current->reclaim_state, g);
 	__set_current_state(TASK_RUNNING);
-	/* Without a preempt count the FPU was nobody's. */
-	if (!g->preempt && !irq_fpu_usable())
-		kernel_fpu_end();
 }
 
 #ifdef CONFIG_LOCKDEP
@@ -215,6 +222,10 @@ static void repair_counts(const struct kpy_guard *g)
 	preempt_count_set(g->preempt + (bh ? SOFTIRQ_DISABLE_OFFSET : 0));
 	if (bh)
 		_local_bh_enable();
+	if (g->fpu_usable && !irq_fpu_usable()) {
+		preempt_disable();
+		kernel_fpu_end();
+	}
 }
 
 /* The fault returned to here, as if kpy_guard_call() had called us: we return for it. */

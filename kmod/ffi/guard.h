@@ -31,6 +31,7 @@ enum kpy_fault_kind {
 /* What is known of a fault: filled in where it happens, turned into words outside the GIL. */
 struct kpy_fault {
 	enum kpy_fault_kind kind;
+	const char *what; /* in place of what the kind says, or NULL */
 	bool has_address, write;
 	unsigned long address, ip, sp;
 	unsigned int n_trace; /* of trace[]: from the fault to the call */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <linux/linkage.h>
+#include <linux/objtool.h>
 #include <asm/nospec-branch.h>
 #include "entry_asm.inc"
 
@@ -38,6 +39,22 @@ SYM_INNER_LABEL(kpy_guard_returns, SYM_L_GLOBAL)
 	pushq	48(%r10)
 	jmp	1b
 SYM_FUNC_END(kpy_guard_call)
+
+/* void kpy_guard_jump(const struct kpy_regs *to, void *argument): to a function, with its argument. */
+SYM_FUNC_START(kpy_guard_jump)
+	movq	0(%rdi), %rax
+	movq	16(%rdi), %rbx
+	movq	24(%rdi), %rbp
+	movq	32(%rdi), %r12
+	movq	40(%rdi), %r13
+	movq	48(%rdi), %r14
+	movq	56(%rdi), %r15
+	movq	8(%rdi), %rsp
+	movq	%rsi, %rdi
+	pushq	%rax
+	RET
+SYM_FUNC_END(kpy_guard_jump)
+STACK_FRAME_NON_STANDARD kpy_guard_jump
 
 /* Stands in for the rest of a function of the kernel that we make return at once. */
 SYM_FUNC_START(kpy_guard_return)

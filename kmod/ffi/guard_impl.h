@@ -16,6 +16,7 @@ struct kpy_guard {
 	unsigned long flags;
 	struct nameidata *nameidata;
 	unsigned int preempt;
+	bool fpu_usable;
 	int rcu_nesting, pagefault_disabled, lockdep_depth;
 };
 
@@ -23,6 +24,7 @@ struct kpy_guard {
 struct kpy_fault_signs {
 	enum kpy_fault_kind kind;
 	bool has_address, write;
+	bool double_fault; /* the handler runs as if it were an NMI, on a stack of its own */
 	unsigned long address;
 };
 
@@ -31,11 +33,23 @@ unsigned long kpy_guard_call(struct kpy_guard *g, unsigned long target, size_t n
 			     const unsigned long *words);
 void kpy_guard_returns(void); /* where the callee returns to */
 void kpy_guard_return(void);
+void kpy_guard_jump(const struct kpy_regs *to, void *argument);
 
 /* guard.c: makes the call that faulted return; false: there is none. */
 bool kpy_guard_divert(struct pt_regs *regs, struct kpy_fault_signs *signs);
 unsigned long kpy_guard_recover(struct kpy_guard *g);
 struct kpy_fault *kpy_fault_get(void);
+
+/*
+ * The same for a fault of the interpreter itself, while this CPU holds the GIL: it goes to
+ * restart.c.
+ */
+bool kpy_interpreter_divert(struct pt_regs *regs, struct kpy_fault_signs *signs);
+
+/* overflow.c: a double fault, which a stack overflow is. Comes back when that is not ours. */
+void kpy_catch_overflow(struct pt_regs *regs,
+			bool (*divert)(struct pt_regs *regs, struct kpy_fault_signs *signs));
+void kpy_overflow_init(void);
 
 /* catch.c */
 int kpy_catch_init(void);
@@ -43,6 +57,7 @@ void kpy_catch_exit(void);
 
 /* fault_text.c: in the handler of the fault; with interrupts off; and behind it. */
 void kpy_fault_text_init(void);
+bool kpy_fault_is_bug(unsigned long ip);
 void kpy_fault_record(struct kpy_fault *f, struct pt_regs *regs, const struct kpy_fault_signs *s);
 void kpy_fault_locks(struct kpy_fault *f, int from);
 void kpy_fault_describe(struct kpy_fault *f);

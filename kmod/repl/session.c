@@ -7,9 +7,11 @@
 #include <linux/sched/task_stack.h>
 #include <linux/slab.h>
 #include "py/runtime.h"
+#include "shared/runtime/pyexec.h"
 #include "kpy.h"
 #include "debug/info.h"
 #include "ffi/hook.h"
+#include "repl/output.h"
 #include "repl/session.h"
 
 #define SESSIONS_MAX 8
@@ -364,6 +366,34 @@ static void report_sessions(void)
 	list_for_each_entry (s, &sessions, list)
 		pr_warn("session %u (task %s, pid %d) does not end: it is in %ps\n", s->id,
 			s->runner->comm, s->runner->pid, (void *)s->entry.call.target);
+	mutex_unlock(&sessions_lock);
+}
+
+/*
+ * A raw session that waits for the end of its code gets the line as an exception.
+ */
+static void tell(struct kpy_session *s, const char *line)
+{
+	bool raw = s->mode == PYEXEC_MODE_RAW_REPL && s->interrupt_char >= 0;
+	unsigned long flags = kpy_gil_lock_raw();
+
+	kpy_ring_put(&s->out, raw ? "\x04" : "\r\n", raw ? 1 : 2);
+	kpy_ring_put(&s->out, line, strlen(line));
+	kpy_ring_put(&s->out, "\r\n\x04", raw ? 3 : 2);
+	kpy_output_pending = true;
+	kpy_gil_unlock_raw(flags);
+	/* From a sleep, as by Ctrl-C: its Python code is gone. */
+	send_sig(SIGKILL, s->runner, 1);
+}
+
+void kpy_sessions_tell(const char *line)
+{
+	struct kpy_session *s;
+
+	mutex_lock(&sessions_lock);
+	list_for_each_entry (s, &sessions, list)
+		if (READ_ONCE(s->admitted) && !READ_ONCE(s->eof))
+			tell(s, line);
 	mutex_unlock(&sessions_lock);
 }
 

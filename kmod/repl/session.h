@@ -52,6 +52,8 @@ int kpy_session_start(const struct kpy_transport *transport, void *connection);
  * time in jiffies. -EBUSY: some are left, and named in dmesg.
  */
 int kpy_sessions_stop(unsigned long until);
+/* Shows all sessions a line; it may sleep. */
+void kpy_sessions_tell(const char *line);
 /* Lets sessions start again after that. */
 void kpy_sessions_allow(void);
 

@@ -67,6 +67,7 @@ struct kpy_entry {
 	u64 deadline; /* TSC; 0: none */
 	bool timed_out; /* TimeoutError was raised; the next deadline aborts */
 	bool finalising; /* its stack is inside a finaliser that a safe point called */
+	bool completing; /* looks for what a Tab could mean */
 	bool abort; /* leave Python at the next safe point, whatever the code catches */
 	nlr_buf_t *base; /* where abort goes to */
 	void *root; /* one more GC root */

@@ -20,6 +20,9 @@ int kpy_kallsyms_init(void);
 extern unsigned long (*kpy_kallsyms_lookup)(const char *name);
 /* Name (KSYM_NAME_LEN) of the symbol that begins at the address; false: none does. Any context. */
 bool kpy_name_of(unsigned long address, char *name);
+/* The symbol that an address lies in, its size and the offset in it. */
+bool kpy_symbol_around(unsigned long address, char *name, unsigned long *size,
+		       unsigned long *offset);
 
 /* kmod/ffi/memory.c */
 int kpy_memory_init(void);

@@ -17,8 +17,11 @@
 #else
 #include "entry.h"
 
+size_t kpy_autocomplete(const char *line, size_t n, const mp_print_t *print, const char **add);
+
 /* "static readline_t rl;" becomes the declaration of a function. */
 #define rl (*line_editor())
+#define mp_repl_autocomplete kpy_autocomplete /* kmod/ffi/listing.c */
 #include "shared/readline/readline.c"
 #undef rl
 

@@ -15,7 +15,7 @@ typedef struct {
 } kpy_symbol_t;
 
 extern const mp_obj_type_t kpy_type_symbol;
-MP_DECLARE_CONST_FUN_OBJ_1(kpy_symbol_obj);
+MP_DECLARE_CONST_FUN_OBJ_KW(kpy_symbol_obj);
 MP_DECLARE_CONST_FUN_OBJ_1(kpy_auto_globals_obj);
 MP_DECLARE_CONST_FUN_OBJ_1(kpy_str_obj);
 MP_DECLARE_CONST_FUN_OBJ_2(kpy_bytes_obj);
@@ -36,7 +36,10 @@ unsigned long kpy_to_address(mp_obj_t o);
 /* Value of an int within -2^63 .. 2^64-1. Raises OverflowError. */
 unsigned long kpy_int_to_word(mp_obj_t o);
 
-/* Address of a kernel symbol, or 0; knows names that became macros. */
+/* The Symbol of a name of the kernel's at its address. */
+mp_obj_t kpy_symbol_new(mp_obj_t name, unsigned long address);
+
+/* Address of the first kernel symbol of that name, or 0; knows aliases. Any context. */
 unsigned long kpy_resolve(const char *name);
 
 /* May the address be called? Any context. */

@@ -25,11 +25,11 @@ int kpy_kallsyms_init(void)
 	return 0;
 }
 
-bool kpy_name_of(unsigned long address, char *name)
+bool kpy_symbol_around(unsigned long address, char *name, unsigned long *size,
+		       unsigned long *offset)
 {
 	static const char *(*lookup)(unsigned long address, unsigned long *size,
 				     unsigned long *offset, char **module, char *buf);
-	unsigned long size, offset;
 	const char *found;
 	char *module;
 
@@ -38,9 +38,16 @@ bool kpy_name_of(unsigned long address, char *name)
 	if (!lookup)
 		return false;
 	preempt_disable();
-	found = lookup(address, &size, &offset, &module, name);
+	found = lookup(address, size, offset, &module, name);
 	if (found && found != name)
 		strscpy(name, found, KSYM_NAME_LEN);
 	preempt_enable();
-	return found && !offset;
+	return found;
+}
+
+bool kpy_name_of(unsigned long address, char *name)
+{
+	unsigned long size, offset;
+
+	return kpy_symbol_around(address, name, &size, &offset) && !offset;
 }

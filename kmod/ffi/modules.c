@@ -20,12 +20,17 @@ static int on_change(struct notifier_block *nb, unsigned long state, void *modul
 
 static struct notifier_block notifier = { .notifier_call = on_change };
 
+struct module *kpy_module_at(unsigned long address)
+{
+	return module_address ? module_address(address) : NULL;
+}
+
 bool kpy_module_of(unsigned long address, char name[MODULE_NAME_LEN])
 {
 	struct module *m;
 
 	preempt_disable();
-	m = module_address ? module_address(address) : NULL;
+	m = kpy_module_at(address);
 	if (m)
 		strscpy(name, m->name, MODULE_NAME_LEN);
 	preempt_enable();

@@ -12,6 +12,8 @@ static inline unsigned int kpy_module_generation(void)
 	return atomic_read(&kpy_modules_seen);
 }
 
+/* The module that an address is in, or NULL. The caller has preemption disabled. */
+struct module *kpy_module_at(unsigned long address);
 /* Name of the module that an address is in; false: none. Any context. */
 bool kpy_module_of(unsigned long address, char name[MODULE_NAME_LEN]);
 

@@ -2,6 +2,7 @@
 /* Symbol: a name of the kernel and its address. */
 #ifndef NO_QSTR
 #include <linux/errno.h>
+#include <linux/kallsyms.h>
 #include <linux/kernel.h>
 #include <linux/string.h>
 #endif
@@ -9,40 +10,22 @@
 #include "py/runtime.h"
 #include "kpy.h"
 #include "ffi/ffi.h"
-#ifndef NO_QSTR
-#include "ffi/modules.h"
-#endif
 #include "ffi/prototype.h"
-
-#ifdef NO_QSTR
-#define kpy_kallsyms_lookup(name) 0
+#include "ffi/resolve.h"
+#ifndef NO_QSTR
+#include "ffi/ksyms.h"
+#include "ffi/modules.h"
 #endif
 
 #define SYM_RESOLVED 1 /* the kernel has that name at that address */
 #define SYM_CORE 2 /* in the kernel's own text */
 #define SYM_CALLABLE 4 /* text, and its prototype was looked for, in this generation */
 
-/* The name behind one that became a macro, else the same. */
-static const char *real_name(const char *name)
-{
-	/* Functions that became macros, and what they expand to. */
-	static const char *const renamed[][2] = {
-		{ "printk", "_printk" }, /* commit 337015573718 (v5.15) */
-		{ "kmalloc", "__kmalloc" }, /* always inline */
-	};
-
-	for (size_t i = 0; i < MP_ARRAY_SIZE(renamed); i++)
-		if (!strcmp(name, renamed[i][0]))
-			return renamed[i][1];
-	return name;
-}
-
-unsigned long kpy_resolve(const char *name)
-{
-	unsigned long address = kpy_kallsyms_lookup(name);
-
-	return address ?: kpy_kallsyms_lookup(real_name(name));
-}
+#ifdef NO_QSTR
+#define kpy_module_generation() 0
+#define kpy_resolve_symbol(a, b, c) 0
+#define kpy_raise_no_symbol(name, module)
+#endif
 
 static mp_obj_t new_symbol(mp_obj_t name, uintptr_t value, uint8_t flags)
 {
@@ -51,23 +34,50 @@ static mp_obj_t new_symbol(mp_obj_t name, uintptr_t value, uint8_t flags)
 	s->name = name;
 	s->value = value;
 	s->proto = NULL;
-	s->generation = 0;
+	s->generation = kpy_module_generation();
 	s->flags = flags;
 	return MP_OBJ_FROM_PTR(s);
 }
 
-/* symbol(name): raises NameError when the kernel has none of that name. */
-static mp_obj_t symbol(mp_obj_t name)
+mp_obj_t kpy_symbol_new(mp_obj_t name, unsigned long address)
 {
-	const char *text = mp_obj_str_get_str(name);
-	unsigned long address = kpy_resolve(text);
-
-	if (!address)
-		mp_raise_msg_varg(&mp_type_NameError, MP_ERROR_TEXT("kernel symbol '%s' not found"),
-				  text);
 	return new_symbol(name, address, SYM_RESOLVED);
 }
-MP_DEFINE_CONST_FUN_OBJ_1(kpy_symbol_obj, symbol);
+
+/*
+ * symbol(name, n=None, module=None): with a module ("vmlinux" is one), the symbol of that; n picks
+ * one of several of the same name. Raises NameError, ValueError when there are several.
+ */
+static mp_obj_t symbol(size_t n_args, const mp_obj_t *pos_args, mp_map_t *kw_args)
+{
+	enum { ARG_NAME, ARG_N, ARG_MODULE };
+	static const mp_arg_t allowed[] = {
+		{ MP_QSTR_name, MP_ARG_REQUIRED | MP_ARG_OBJ, { .u_obj = MP_OBJ_NULL } },
+		{ MP_QSTR_n, MP_ARG_OBJ, { .u_rom_obj = MP_ROM_NONE } },
+		{ MP_QSTR_module, MP_ARG_OBJ, { .u_rom_obj = MP_ROM_NONE } },
+	};
+	mp_arg_val_t args[MP_ARRAY_SIZE(allowed)];
+	mp_int_t n = -1;
+	const char *module = NULL;
+	mp_obj_t name;
+	unsigned long address;
+
+	mp_arg_parse_all(n_args, pos_args, kw_args, MP_ARRAY_SIZE(allowed), allowed, args);
+	name = args[ARG_NAME].u_obj;
+	mp_obj_str_get_str(name);
+	if (args[ARG_N].u_obj != mp_const_none) {
+		n = mp_obj_get_int(args[ARG_N].u_obj);
+		if (n < 0)
+			mp_raise_ValueError(MP_ERROR_TEXT("negative number"));
+	}
+	if (args[ARG_MODULE].u_obj != mp_const_none)
+		module = mp_obj_str_get_str(args[ARG_MODULE].u_obj);
+	address = kpy_resolve_symbol(&name, module, n);
+	if (!address)
+		kpy_raise_no_symbol(name, module);
+	return kpy_symbol_new(name, address);
+}
+MP_DEFINE_CONST_FUN_OBJ_KW(kpy_symbol_obj, 1, symbol);
 
 static mp_obj_t symbol_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw,
 				const mp_obj_t *args)
@@ -77,17 +87,43 @@ static mp_obj_t symbol_make_new(const mp_obj_type_t *type, size_t n_args, size_t
 	return new_symbol(args[0], kpy_int_to_word(args[1]), 0);
 }
 
+#ifdef NO_QSTR
+#define symbol_print 0
+#define module_of(self) mp_const_none
+#define is_exported(self) 0
+#define prototype(self) mp_const_none
+#else
+static bool is_exported(const kpy_symbol_t *self)
+{
+	return self->flags & SYM_RESOLVED &&
+	       kpy_ksym_exported(mp_obj_str_get_str(self->name), self->value);
+}
+
+/* Symbol('ksize', 0xffffffff812d1f50, exported), Symbol('x', 0xffffffffc0001000, module 'y') */
 static void symbol_print(const mp_print_t *print, mp_obj_t self_in, mp_print_kind_t kind)
 {
 	kpy_symbol_t *self = MP_OBJ_TO_PTR(self_in);
+	char module[MODULE_NAME_LEN];
 
-	mp_printf(print, "Symbol('%s', 0x%lx)", mp_obj_str_get_str(self->name),
+	mp_printf(print, "Symbol('%s', 0x%lx", mp_obj_str_get_str(self->name),
 		  (unsigned long)self->value);
+	if (kpy_module_of(self->value, module))
+		mp_printf(print, ", module '%s'", module);
+	mp_printf(print, is_exported(self) ? ", exported)" : ")");
 }
+
+static mp_obj_t module_of(const kpy_symbol_t *self)
+{
+	char module[MODULE_NAME_LEN];
+
+	if (!kpy_module_of(self->value, module))
+		return mp_const_none;
+	return mp_obj_new_str_from_cstr(module);
+}
+#endif
 
 #ifdef NO_QSTR
 #define PREPARE(self)
-#define kpy_module_generation() 0
 #else
 static void find_proto(kpy_symbol_t *self)
 {
@@ -96,8 +132,7 @@ static void find_proto(kpy_symbol_t *self)
 
 	/* Whose name is not known to fit has no prototype. */
 	if (self->flags & SYM_RESOLVED)
-		known = kpy_proto_find(&found, real_name(mp_obj_str_get_str(self->name)),
-				       self->value);
+		known = kpy_proto_find(&found, mp_obj_str_get_str(self->name), self->value);
 	if (known == -EAGAIN)
 		return;
 	self->proto = NULL;
@@ -106,6 +141,15 @@ static void find_proto(kpy_symbol_t *self)
 		*self->proto = found;
 	}
 	self->flags |= SYM_CALLABLE;
+}
+
+/* Is the name still at the address? Another symbol may be there, too. */
+static bool is_there(const char *name, unsigned long address)
+{
+	char there[KSYM_NAME_LEN];
+
+	return kpy_kallsyms_lookup(name) == address ||
+	       (kpy_name_of(address, there) && !strcmp(name, there));
 }
 
 /* Before the first call, and the first one after modules came or went. */
@@ -117,8 +161,8 @@ static noinline void prepare(kpy_symbol_t *self)
 	if (!(self->flags & SYM_CORE)) {
 		self->flags &= ~SYM_CALLABLE;
 		/* Its module may be gone, and another be at its place. */
-		if (self->generation && self->generation != generation &&
-		    (self->flags & SYM_RESOLVED) && kpy_resolve(name) != self->value)
+		if (self->generation != generation && (self->flags & SYM_RESOLVED) &&
+		    !is_there(name, self->value))
 			mp_raise_msg_varg(&mp_type_ValueError,
 					  MP_ERROR_TEXT("'%s' is no longer at 0x%lx: its module "
 							"was unloaded"),
@@ -133,6 +177,20 @@ static noinline void prepare(kpy_symbol_t *self)
 	self->generation = generation;
 }
 #define PREPARE(self) prepare(self)
+
+/* "size_t ksize(const void *objp)", or None. Raises what a call would. */
+static mp_obj_t prototype(kpy_symbol_t *self)
+{
+	char buf[512];
+	struct kpy_text text = { buf, sizeof(buf) };
+
+	if (!(self->flags & SYM_CALLABLE) || self->generation != kpy_module_generation())
+		prepare(self);
+	if (!self->proto)
+		return mp_const_none;
+	kpy_proto_text(&text, self->proto);
+	return mp_obj_new_str(buf, min(text.len, sizeof(buf) - 1));
+}
 #endif
 
 static void check_callable(kpy_symbol_t *self)
@@ -177,74 +235,28 @@ static void symbol_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest)
 
 	if (dest[0] != MP_OBJ_NULL)
 		return;
-	if (attr == MP_QSTR_name)
+	switch (attr) {
+	case MP_QSTR_name:
 		dest[0] = self->name;
-	else if (attr == MP_QSTR_address)
+		break;
+	case MP_QSTR_address:
 		dest[0] = mp_obj_new_int_from_uint(self->value);
-	else if (attr == MP_QSTR_raw)
+		break;
+	case MP_QSTR_module:
+		dest[0] = module_of(self);
+		break;
+	case MP_QSTR_exported:
+		dest[0] = mp_obj_new_bool(is_exported(self));
+		break;
+	case MP_QSTR_prototype:
+		dest[0] = kpy_is_completing() ? mp_const_none : prototype(self);
+		break;
+	case MP_QSTR_raw:
 		dest[0] = mp_obj_new_bound_meth(MP_OBJ_FROM_PTR(&symbol_raw_obj), self_in);
+		break;
+	}
 }
 
 MP_DEFINE_CONST_OBJ_TYPE(kpy_type_symbol, MP_QSTR_Symbol, MP_TYPE_FLAG_EQ_CHECKS_OTHER_TYPE,
 			 make_new, symbol_make_new, print, symbol_print, call, symbol_call,
 			 unary_op, symbol_unary_op, binary_op, symbol_binary_op, attr, symbol_attr);
-
-/* Global names that Python does not know are looked up in the kernel. */
-
-MP_REGISTER_ROOT_POINTER(mp_obj_t kpy_symbol_cache); /* dict, or NULL: auto globals off */
-
-static mp_obj_t auto_globals(mp_obj_t on)
-{
-	MP_STATE_VM(kpy_symbol_cache) = mp_obj_is_true(on) ? mp_obj_new_dict(0) : MP_OBJ_NULL;
-	return mp_const_none;
-}
-MP_DEFINE_CONST_FUN_OBJ_1(kpy_auto_globals_obj, auto_globals);
-
-#ifndef NO_QSTR
-mp_obj_t mp_load_global_core(qstr name);
-mp_obj_t mp_load_global(qstr name);
-
-static mp_obj_t load_symbol(qstr name)
-{
-	mp_map_t *map = mp_obj_dict_get_map(MP_STATE_VM(kpy_symbol_cache));
-	mp_map_elem_t *found = mp_map_lookup(map, MP_OBJ_NEW_QSTR(name), MP_MAP_LOOKUP);
-	unsigned long address;
-
-	if (found)
-		return found->value;
-	address = kpy_resolve(qstr_str(name));
-	if (!address)
-		return MP_OBJ_NULL;
-	found = mp_map_lookup(map, MP_OBJ_NEW_QSTR(name), MP_MAP_LOOKUP_ADD_IF_NOT_FOUND);
-	found->value = new_symbol(MP_OBJ_NEW_QSTR(name), address, SYM_RESOLVED);
-	return found->value;
-}
-
-/* Upstream's search with one more step at its end; what is found costs what it does there. */
-mp_obj_t mp_load_global(qstr name)
-{
-	mp_obj_t key = MP_OBJ_NEW_QSTR(name), value;
-	mp_map_elem_t *found = mp_map_lookup(&mp_globals_get()->map, key, MP_MAP_LOOKUP);
-
-	if (found)
-		return found->value;
-#if MICROPY_CAN_OVERRIDE_BUILTINS
-	if (MP_STATE_VM(mp_module_builtins_override_dict)) {
-		mp_map_t *map = &MP_STATE_VM(mp_module_builtins_override_dict)->map;
-
-		found = mp_map_lookup(map, key, MP_MAP_LOOKUP);
-		if (found)
-			return found->value;
-	}
-#endif
-	found = mp_map_lookup((mp_map_t *)&mp_module_builtins_globals.map, key, MP_MAP_LOOKUP);
-	if (found)
-		return found->value;
-	if (MP_STATE_VM(kpy_symbol_cache)) {
-		value = load_symbol(name);
-		if (value)
-			return value;
-	}
-	return mp_load_global_core(name); /* raises NameError */
-}
-#endif

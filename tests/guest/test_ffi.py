@@ -57,7 +57,7 @@ def test_symbol_arithmetic(guest: LiveGuest) -> None:
         "s = init_task",
     )
     assert answer == f"({base + 8}, True, 8, True, True, 0)"
-    assert value(guest, "repr(symbol('init_task'))") == f"Symbol('init_task', {base:#x})"
+    assert value(guest, "repr(symbol('init_task'))") == f"Symbol('init_task', {base:#x}, exported)"
 
 
 def test_jiffies_grow(guest: LiveGuest) -> None:

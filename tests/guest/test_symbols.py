@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Names of the kernel: finding, listing, completing and misspelling them, against /proc/kallsyms."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from test_calls import error, lines
+from test_repl import PROMPT, Friendly
+
+if TYPE_CHECKING:
+    from conftest import LiveGuest
+
+pytestmark = pytest.mark.guest
+
+
+class Known(NamedTuple):
+    """A line of /proc/kallsyms."""
+
+    address: int
+    type: str
+    module: str | None
+
+
+@pytest.fixture(scope="module")
+def kallsyms(guest: LiveGuest) -> dict[str, list[Known]]:
+    """Return all symbols by name, as the kernel tells user space."""
+    status, out = guest.sh("cat /proc/kallsyms", 120)
+    assert status == 0
+    table = defaultdict(list)
+    for line in out.splitlines():
+        words = line.split()
+        module = words[3].strip("[]") if len(words) > 3 else None
+        table[words[2]].append(Known(int(words[0], 16), words[1], module))
+    return table
+
+
+def test_repr_and_attributes(guest: LiveGuest, kallsyms: dict[str, list[Known]]) -> None:
+    (ksize,) = kallsyms["ksize"]
+    (driver,) = kallsyms["register_virtio_driver"]
+    (virtnet,) = kallsyms["virtnet_open"]
+    assert lines(
+        guest,
+        "names = 'ksize', 'register_virtio_driver', 'virtnet_open'\n"
+        "for s in map(symbol, names):\n"
+        "    print(s)\n"
+        "    print(s.name, s.module, s.exported, s.address, s.prototype)\n"
+        "print(Symbol('mine', 16))\n",
+    ) == [
+        f"Symbol('ksize', {ksize.address:#x}, exported)",
+        f"ksize None True {ksize.address} size_t ksize(const void *objp)",
+        f"Symbol('register_virtio_driver', {driver.address:#x}, module 'virtio', exported)",
+        f"register_virtio_driver virtio True {driver.address} "
+        "int register_virtio_driver(struct virtio_driver *driver)",
+        f"Symbol('virtnet_open', {virtnet.address:#x}, module 'virtio_net')",
+        f"virtnet_open virtio_net False {virtnet.address} int virtnet_open(struct net_device *dev)",
+        "Symbol('mine', 0x10)",
+    ]
+
+
+def test_exported_is_what_the_kernel_exports(
+    guest: LiveGuest, kallsyms: dict[str, list[Known]]
+) -> None:
+    """The kernel lists __ksymtab_NAME for each export of vmlinux."""
+    names = [name for name in kallsyms if len(kallsyms[name]) == 1 and name.isidentifier()]
+    sample = [name for name in sorted(names) if kallsyms[name][0].module is None][::500]
+    out = lines(guest, f"print([symbol(n).exported for n in {sample}])")
+    assert out == [str([f"__ksymtab_{name}" in kallsyms for name in sample])]
+    assert "True" in out[0]
+
+
+def test_aliases(guest: LiveGuest, kallsyms: dict[str, list[Known]]) -> None:
+    for name, real in (
+        ("printk", "_printk"),
+        ("copy_from_user", "_copy_from_user"),
+        ("spin_lock", "_raw_spin_lock"),
+        ("init_rwsem", "__init_rwsem"),
+    ):
+        out = lines(guest, f"print({name}.name, int({name}), symbol('{name}') == {name})")
+        assert out == [f"{real} {kallsyms[real][0].address} True"]
+
+
+def test_ambiguous_names(guest: LiveGuest, kallsyms: dict[str, list[Known]]) -> None:
+    # Several static ones, and one that is exported beside a static one.
+    several = kallsyms["parse_header"]
+    assert len(several) == 2
+    places = ", ".join(
+        f"{i} at {address:#x}" for i, address in enumerate(sorted(k.address for k in several))
+    )
+    message = (
+        f"ValueError: kernel symbol 'parse_header' has 2 definitions: {places}; "
+        "symbol('parse_header', n) picks one"
+    )
+    assert error(guest, "parse_header") == message
+    assert error(guest, "symbol('parse_header')") == message
+    out = lines(guest, "print(*sorted(int(symbol('parse_header', n)) for n in (0, 1)))")
+    assert [int(word) for word in out[0].split()] == sorted(k.address for k in several)
+    assert error(guest, "symbol('parse_header', 2)").endswith("has 2 definitions")
+    exported = next(k.address for k in kallsyms["kern_path"] if k.type == "T")
+    assert len(kallsyms["kern_path"]) == 2
+    assert lines(guest, "print(int(kern_path))") == [str(exported)]
+    # Modules have names in common, and a module's name picks.
+    modules = {k.module: k.address for k in kallsyms["cleanup_module"]}
+    assert len(modules) > 2
+    message = error(guest, "cleanup_module")
+    for module, address in modules.items():
+        assert f"{address:#x} in {module}" in message
+        out = lines(guest, f"print(int(symbol('cleanup_module', module='{module}')))")
+        assert out == [str(address)]
+    assert error(guest, "symbol('ksize', module='virtio_net')") == (
+        "NameError: kernel symbol 'ksize' not found in 'virtio_net'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "last"),
+    [
+        ("prntk", "NameError: name 'prntk' isn't defined; did you mean 'printk'?"),
+        ("symbol('ksiez')", "NameError: kernel symbol 'ksiez' not found; did you mean 'ksize'?"),
+        (
+            "symbol('cleanp_module')",
+            "NameError: kernel symbol 'cleanp_module' not found; did you mean 'cleanup_module'?",
+        ),
+        ("symbol('zqxjkvwz')", "NameError: kernel symbol 'zqxjkvwz' not found"),
+        ("zqxjkvwz", "NameError: name 'zqxjkvwz' isn't defined"),
+        (
+            "symbol('kzalloc')",
+            "NameError: kernel symbol 'kzalloc' not found: it is inline; "
+            "use kmalloc(n) and memset()",
+        ),
+    ],
+)
+def test_unknown_names_come_with_near_ones(guest: LiveGuest, code: str, last: str) -> None:
+    assert error(guest, code) == last
+
+
+def test_symbols_lists_by_pattern(guest: LiveGuest, kallsyms: dict[str, list[Known]]) -> None:
+    pattern = re.compile(r"vi.*_register_.*")
+    known = sorted({k.address for n, ks in kallsyms.items() if pattern.fullmatch(n) for k in ks})
+    assert len(known) > 3
+    out = lines(
+        guest,
+        "import kernel_ffi as k\n"
+        "print([int(s) for s in k.symbols('vi*_register_*')])\n"
+        "print(k.symbols('no_such_*'), len(k.symbols('*', 5)), k.symbols('*', limit=5)[5])\n"
+        "print(k.symbols('ksiz?'))\n",
+    )
+    assert eval(out[0]) == known
+    assert out[1] == "[] 6 Ellipsis"
+    assert out[2] == f"[Symbol('ksize', {kallsyms['ksize'][0].address:#x}, exported)]"
+    assert error(guest, "import kernel_ffi as k\nk.symbols('*', 0)") == (
+        "ValueError: limit must be 1 to 100000"
+    )
+
+
+def test_lookup_names_addresses(guest: LiveGuest, kallsyms: dict[str, list[Known]]) -> None:
+    following = min(
+        k.address
+        for ks in kallsyms.values()
+        for k in ks
+        if k.address > kallsyms["ksize"][0].address
+    )
+    size = following - kallsyms["ksize"][0].address
+    assert lines(
+        guest,
+        "import kernel_ffi as k\n"
+        "print(k.lookup(ksize + 5), k.lookup(ksize).offset)\n"
+        "print(k.lookup(symbol('virtnet_open')).module)\n",
+    ) == [f"(name='ksize', offset=5, size={size}, module=None) 0", "virtio_net"]
+    assert error(guest, "import kernel_ffi as k\nk.lookup(5)") == (
+        "ValueError: no kernel symbol at 0x5"
+    )
+
+
+def test_symbols_of_a_module_that_went(guest: LiveGuest) -> None:
+    """What was known of a module's symbols is not used once it is gone, and found anew."""
+    status, _ = guest.sh("rmmod dummy 2>/dev/null; modprobe dummy 2>/dev/null")
+    path = "/lib/modules/$(uname -r)/kernel/drivers/net/dummy.ko"
+    if status:
+        pytest.skip(f"no {path} in this guest")
+
+
+def completed(repl: Friendly, typed: bytes, until: bytes) -> str:
+    """Type, and return what the terminal shows up to a text."""
+    repl.send(typed)
+    return repl.until(until).decode().replace("\r", "") + until.decode()
+
+
+def test_completion_of_kernel_names(guest: LiveGuest, kallsyms: dict[str, list[Known]]) -> None:
+    with Friendly(guest) as repl:
+        # The only one: completed.
+        only = [name for name in kallsyms if name.startswith("register_virtio_dri")]
+        assert only == ["register_virtio_driver"]
+        repl.send(b"register_virtio_dri\t.name\r")
+        assert "'register_virtio_driver'" in repl.until(PROMPT).decode()
+        # Several: as far as they agree, then a list.
+        several = sorted({n for n in kallsyms if n.startswith("virtnet_se") and "." not in n})
+        assert len(several) > 2
+        shown = completed(repl, b"virtnet_se\t\t", b">>> virtnet_se")
+        for name in several:
+            assert name in shown.split()
+        repl.send(b"t_rx_mode\t.name\r")
+        assert "virtnet_set_rx_mode" in repl.until(PROMPT).decode()
+        # Very many: a bounded list, which says so.
+        shown = completed(repl, b"__x64_sys_\t", b">>> __x64_sys_")
+        assert 20 < shown.count("__x64_sys_") < 60
+        many = sum(len(ks) for n, ks in kallsyms.items() if n.startswith("__x64_sys_"))
+        assert f"... of {many} kernel symbols" in shown
+        # Beside Python's own names, in an expression, and not as an attribute.
+        repl.send(b"\x03")
+        repl.until(PROMPT)
+        repl.send(b"register_virtio_mine = 5\r")
+        repl.until(PROMPT)
+        shown = completed(repl, b"1 + register_virtio_\t", b">>> 1 + register_virtio_")
+        assert {"register_virtio_mine", "register_virtio_driver"} <= set(shown.split())
+        repl.send(b"mine\r")
+        assert "6" in repl.until(PROMPT).decode()
+        repl.send(b"register_virtio_mine = None\r")
+        repl.until(PROMPT)
+        repl.send(b"init_task.register_virtio_dri\t\r")
+        assert "no attribute 'register_virtio_dri'" in repl.until(PROMPT).decode()
+
+
+def test_no_completion_of_kernel_names_without_auto_globals(guest: LiveGuest) -> None:
+    with Friendly(guest) as repl:
+        repl.send(b"import kernel_ffi; kernel_ffi.auto_globals(False)\r")
+        repl.until(PROMPT)
+        try:
+            repl.send(b"register_virtio_dri\t\r")
+            assert "name 'register_virtio_dri' isn't defined" in repl.until(PROMPT).decode()
+        finally:
+            repl.send(b"kernel_ffi.auto_globals(True)\r")
+            repl.until(PROMPT)

@@ -228,7 +228,9 @@ static void print_column(const mp_print_t *print, const char *name, int *column)
 		mp_print_str(print, "\n");
 		*column = 0;
 	}
-	mp_printf(print, "%-*s", width, name);
+	mp_print_str(print, name);
+	for (int i = strlen(name); i < width; i++)
+		mp_print_str(print, " ");
 	*column += width;
 }
 

@@ -28,6 +28,8 @@ enum kpy_class kpy_class_of(struct kpy_ctype t, struct kpy_ctype *record)
 		return KPY_P_BOOL;
 	case KPY_C_INT:
 	case KPY_C_ENUM:
+	case KPY_C_STRUCT: /* a small one travels in the register of a number: kuid_t, pgprot_t */
+	case KPY_C_UNION:
 		switch (info.size) {
 		case 1:
 			return is_signed ? KPY_P_S8 : KPY_P_U8;
@@ -75,7 +77,7 @@ static bool ends_with_key(struct kpy_ctype function, u32 n)
 
 bool kpy_proto_fill(struct kpy_proto *p, struct kpy_ctype decl)
 {
-	struct kpy_cinfo info, result;
+	struct kpy_cinfo info;
 	struct kpy_cmember m;
 
 	memset(p, 0, sizeof(*p));
@@ -102,11 +104,6 @@ bool kpy_proto_fill(struct kpy_proto *p, struct kpy_ctype decl)
 	m.type.id = info.target;
 	m.type.in = decl.in;
 	p->result = kpy_class_of(m.type, &p->record);
-	/* A small struct comes back in the register of a word; a large one changes the arguments. */
-	kpy_ctype_strip(m.type, &result);
-	if (p->result == KPY_P_OTHER && result.kind != KPY_C_FLOAT && result.size &&
-	    result.size <= sizeof(long))
-		p->result = KPY_P_U64;
 	p->doubtful = !p->n && !p->variadic && p->result == KPY_P_VOID && kpy_is_btf(decl);
 	return true;
 }

@@ -20,7 +20,7 @@ enum kpy_class {
 	KPY_P_S8,
 	KPY_P_BOOL,
 	KPY_P_VOID,
-	KPY_P_OTHER, /* by value what is no word: structs, 128 bits, floats */
+	KPY_P_OTHER, /* by value what is no word: larger structs, 128 bits, floats */
 };
 
 #define KPY_PROTO_MAX 12

@@ -70,10 +70,18 @@ def error(guest: LiveGuest, code: str) -> str:
             ),
         ),
         (
-            "from_kuid(0, 1)",
+            "timespec64_add_safe(1, 2)",
             (
-                "TypeError: argument 2: 'kuid_t kuid' by value cannot be passed (see raw()): "
-                "uid_t from_kuid(struct user_namespace *targ, kuid_t kuid)"
+                "TypeError: its result does not fit in a register: struct timespec64 "
+                "timespec64_add_safe(const struct timespec64 lhs, const struct timespec64 rhs)"
+            ),
+        ),
+        (
+            "kernel_read_file_from_path_initns({}, 0, 0, 0, 0, 0)",
+            (
+                "TypeError: argument 1: cannot pass 'dict' as 'const char *path': "
+                "ssize_t kernel_read_file_from_path_initns(const char *path, loff_t offset, "
+                "void **buf, size_t buf_size, size_t *file_size, enum kernel_read_file_id id)"
             ),
         ),
         (
@@ -115,6 +123,15 @@ def test_results_have_the_declared_type(guest: LiveGuest) -> None:
         "None 1 None",
         str(2**32 - 22),
     ]
+
+
+def test_structs_of_one_word_are_numbers(guest: LiveGuest) -> None:
+    assert lines(guest, "print(from_kuid(init_user_ns, 1000), make_kuid(init_user_ns, 7))") == [
+        "1000 7"
+    ]
+    assert error(guest, "from_kuid(init_user_ns, 1 << 32)").startswith(
+        "ValueError: argument 2: 4294967296 does not fit in 'kuid_t kuid': "
+    )
 
 
 def test_struct_pointers_are_typed(guest: LiveGuest) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Names of the kernel: finding, listing, completing and misspelling them, against /proc/kallsyms."""
+"""Names of the kernel: found, listed, completed and misspelt, against /proc/kallsyms."""
 
 from __future__ import annotations
 
@@ -53,8 +53,10 @@ def test_repr_and_attributes(guest: LiveGuest, kallsyms: dict[str, list[Known]])
         f"Symbol('ksize', {ksize.address:#x}, exported)",
         f"ksize None True {ksize.address} size_t ksize(const void *objp)",
         f"Symbol('register_virtio_driver', {driver.address:#x}, module 'virtio', exported)",
-        f"register_virtio_driver virtio True {driver.address} "
-        "int register_virtio_driver(struct virtio_driver *driver)",
+        (
+            f"register_virtio_driver virtio True {driver.address} "
+            "int register_virtio_driver(struct virtio_driver *driver)"
+        ),
         f"Symbol('virtnet_open', {virtnet.address:#x}, module 'virtio_net')",
         f"virtnet_open virtio_net False {virtnet.address} int virtnet_open(struct net_device *dev)",
         "Symbol('mine', 0x10)",
@@ -128,8 +130,10 @@ def test_ambiguous_names(guest: LiveGuest, kallsyms: dict[str, list[Known]]) -> 
         ("zqxjkvwz", "NameError: name 'zqxjkvwz' isn't defined"),
         (
             "symbol('kzalloc')",
-            "NameError: kernel symbol 'kzalloc' not found: it is inline; "
-            "use kmalloc(n) and memset()",
+            (
+                "NameError: kernel symbol 'kzalloc' not found: it is inline; "
+                "use kmalloc(n) and memset()"
+            ),
         ),
     ],
 )
@@ -138,13 +142,13 @@ def test_unknown_names_come_with_near_ones(guest: LiveGuest, code: str, last: st
 
 
 def test_symbols_lists_by_pattern(guest: LiveGuest, kallsyms: dict[str, list[Known]]) -> None:
-    pattern = re.compile(r"vi.*_register_.*")
+    pattern = re.compile(r"register_.*_notifier")
     known = sorted({k.address for n, ks in kallsyms.items() if pattern.fullmatch(n) for k in ks})
     assert len(known) > 3
     out = lines(
         guest,
         "import kernel_ffi as k\n"
-        "print([int(s) for s in k.symbols('vi*_register_*')])\n"
+        "print([int(s) for s in k.symbols('register_*_notifier')])\n"
         "print(k.symbols('no_such_*'), len(k.symbols('*', 5)), k.symbols('*', limit=5)[5])\n"
         "print(k.symbols('ksiz?'))\n",
     )
@@ -175,14 +179,6 @@ def test_lookup_names_addresses(guest: LiveGuest, kallsyms: dict[str, list[Known
     )
 
 
-def test_symbols_of_a_module_that_went(guest: LiveGuest) -> None:
-    """What was known of a module's symbols is not used once it is gone, and found anew."""
-    status, _ = guest.sh("rmmod dummy 2>/dev/null; modprobe dummy 2>/dev/null")
-    path = "/lib/modules/$(uname -r)/kernel/drivers/net/dummy.ko"
-    if status:
-        pytest.skip(f"no {path} in this guest")
-
-
 def completed(repl: Friendly, typed: bytes, until: bytes) -> str:
     """Type, and return what the terminal shows up to a text."""
     repl.send(typed)
@@ -203,11 +199,13 @@ def test_completion_of_kernel_names(guest: LiveGuest, kallsyms: dict[str, list[K
         for name in several:
             assert name in shown.split()
         repl.send(b"t_rx_mode\t.name\r")
-        assert "virtnet_set_rx_mode" in repl.until(PROMPT).decode()
+        repl.until(b"'virtnet_set_rx_mode'")
+        repl.until(PROMPT)
         # Very many: a bounded list, which says so.
         shown = completed(repl, b"__x64_sys_\t", b">>> __x64_sys_")
         assert 20 < shown.count("__x64_sys_") < 60
-        many = sum(len(ks) for n, ks in kallsyms.items() if n.startswith("__x64_sys_"))
+        whole = [n for n in kallsyms if n.startswith("__x64_sys_") and "." not in n]
+        many = sum(len(kallsyms[n]) for n in whole)
         assert f"... of {many} kernel symbols" in shown
         # Beside Python's own names, in an expression, and not as an attribute.
         repl.send(b"\x03")

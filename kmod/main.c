@@ -9,6 +9,7 @@
 #include "entry.h"
 #include "debug/eval.h"
 #include "files.h"
+#include "ffi/alloc.h"
 #include "ffi/guard.h"
 #include "ffi/hook.h"
 #include "ffi/modules.h"
@@ -148,6 +149,7 @@ static int __init kpy_init(void)
 
 out_python:
 	in_python(kpy_interpreter_stop);
+	kpy_buffers_exit();
 out_hooks:
 	kpy_hooks_exit();
 out_guard:
@@ -183,6 +185,7 @@ static void __exit kpy_exit(void)
 	kpy_guard_exit();
 	kpy_debug_exit();
 	kpy_output_exit();
+	kpy_buffers_exit();
 	kpy_files_exit();
 	vfree(kpy_heap);
 	kpy_sources_exit();

@@ -18,6 +18,7 @@
 #include "kpy.h"
 #include "entry.h"
 #include "restart.h"
+#include "ffi/alloc.h"
 #include "ffi/guard.h"
 #include "ffi/guard_impl.h"
 #include "ffi/hook.h"
@@ -134,6 +135,7 @@ static noinline void start_anew(void *pystack)
 	kpy_gil_enter(&e);
 	if (!kpy_ready) { /* else a session was faster, by a soft reset */
 		kpy_hooks_end();
+		kpy_buffers_forget_objects();
 		kpy_interpreter_start();
 	}
 	kpy_gil_leave(&e);

@@ -37,8 +37,7 @@ static mp_obj_t memory_subscr(mp_obj_t self, mp_obj_t index, mp_obj_t value)
 		return mp_obj_new_int_from_uint(word);
 	}
 	word = mp_obj_get_int_truncated(value);
-	if (kpy_write_memory(address, &word, m->size))
-		kpy_raise_fault(address);
+	kpy_store(address, &word, m->size);
 	return mp_const_none;
 }
 

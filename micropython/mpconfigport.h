@@ -153,9 +153,11 @@ uint32_t kpy_random_seed(void);
 		{ MP_ROM_QSTR(MP_QSTR_p64), MP_ROM_PTR(&kpy_p64_obj) },                   \
 		{ MP_ROM_QSTR(MP_QSTR_is_err), MP_ROM_PTR(&kpy_is_err_obj) },             \
 		{ MP_ROM_QSTR(MP_QSTR_TimeoutError), MP_ROM_PTR(&mp_type_TimeoutError) }, \
-		{ MP_ROM_QSTR(MP_QSTR_KernelFault), MP_ROM_PTR(&kpy_type_KernelFault) },
-extern const struct _mp_obj_fun_builtin_fixed_t kpy_is_err_obj;
-extern const struct _mp_obj_fun_builtin_var_t kpy_symbol_obj;
+		{ MP_ROM_QSTR(MP_QSTR_KernelFault), MP_ROM_PTR(&kpy_type_KernelFault) },  \
+		{ MP_ROM_QSTR(MP_QSTR_kmalloc), MP_ROM_PTR(&kpy_kmalloc_obj) },           \
+		{ MP_ROM_QSTR(MP_QSTR_kfree), MP_ROM_PTR(&kpy_kfree_obj) },
+extern const struct _mp_obj_fun_builtin_fixed_t kpy_is_err_obj, kpy_kfree_obj;
+extern const struct _mp_obj_fun_builtin_var_t kpy_symbol_obj, kpy_kmalloc_obj;
 extern const struct _mp_obj_fun_builtin_var_t kpy_p8_obj, kpy_p16_obj, kpy_p32_obj, kpy_p64_obj;
 extern const struct _mp_obj_type_t kpy_type_symbol, mp_type_TimeoutError, kpy_type_KernelFault;
 extern const char kpy_help_text[];

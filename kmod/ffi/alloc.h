@@ -13,8 +13,6 @@ extern const mp_obj_type_t kpy_type_buffer;
 /* The flags that fit where the current entry runs. Under the GIL. */
 gfp_t kpy_gfp(void);
 
-/* The address of a buffer object. Raises ValueError once it was freed. */
-unsigned long kpy_buffer_address(mp_obj_t o);
 /* The interpreter died, and with it the objects of its buffers. Under the GIL. */
 void kpy_buffers_forget_objects(void);
 void kpy_buffers_exit(void);

@@ -4,10 +4,13 @@
 #include <linux/kernel.h>
 #include <linux/string.h>
 #endif
+#include "py/gc.h"
 #include "py/objarray.h"
 #include "py/runtime.h"
 #include "ffi/alloc.h"
 #include "ffi/ffi.h"
+
+#define COLLECT_EVERY (4UL << 20) /* bytes of buffers */
 
 #ifndef NO_QSTR
 #include "kpy.h"
@@ -27,15 +30,18 @@ static struct kpy_buffer *usable(mp_obj_t self)
 	return b;
 }
 
-unsigned long kpy_buffer_address(mp_obj_t o)
-{
-	return (unsigned long)usable(o)->data;
-}
-
 static mp_obj_t make(const mp_obj_type_t *type, size_t n, const void *from)
 {
-	buffer_t *o = mp_obj_malloc_with_finaliser(buffer_t, type);
+	static size_t since_collection;
+	buffer_t *o;
 
+	/* To the collector's own reckoning they are small. */
+	since_collection += n;
+	if (since_collection > COLLECT_EVERY) {
+		since_collection = 0;
+		gc_collect();
+	}
+	o = mp_obj_malloc_with_finaliser(buffer_t, type);
 	o->memory = NULL;
 	o->memory = kpy_buffer_new(n);
 	if (!o->memory)

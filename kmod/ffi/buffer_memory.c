@@ -35,7 +35,8 @@ static DECLARE_WORK(give_back_work, give_back);
 
 static void kick(struct irq_work *unused)
 {
-	schedule_work(&give_back_work);
+	/* Of high priority: Python that allocates in a loop must not outrun it. */
+	queue_work(system_highpri_wq, &give_back_work);
 }
 static struct irq_work kick_work = IRQ_WORK_INIT(kick);
 

@@ -58,22 +58,35 @@ static void page_fault_signs(struct kpy_fault_signs *s, unsigned long code, unsi
 		s->kind = address < TASK_SIZE_MAX ? KPY_FAULT_USER : KPY_FAULT_PAGE;
 }
 
-static void gp_signs(struct kpy_fault_signs *s, struct pt_regs *regs)
+/* What the instruction accesses, as far as its registers tell. */
+static bool operand_address(struct pt_regs *regs, unsigned long *address)
 {
 	u8 code[MAX_INSN_SIZE];
 	struct insn insn;
-	unsigned long address;
 
-	/* An address that is none may fault only once it was jumped to. */
-	s->kind = is_text && !is_text(regs->ip) ? KPY_FAULT_EXEC : KPY_FAULT_GP;
 	if (!decode || !operand || copy_from_kernel_nofault(code, (void *)regs->ip, sizeof(code)) ||
 	    decode(&insn, code, sizeof(code), INSN_MODE_KERN) < 0)
-		return;
-	address = (unsigned long)operand(&insn, regs);
-	if (address == -1UL)
-		return;
-	s->has_address = true;
-	s->address = address;
+		return false;
+	*address = (unsigned long)operand(&insn, regs);
+	return *address != -1UL;
+}
+
+static void gp_signs(struct kpy_fault_signs *s, struct pt_regs *regs)
+{
+	/* An address that is none may fault only once it was jumped to. */
+	s->kind = is_text && !is_text(regs->ip) ? KPY_FAULT_EXEC : KPY_FAULT_GP;
+	s->has_address = operand_address(regs, &s->address);
+}
+
+/* Behind the oops, which may have faulted itself and so changed CR2. */
+static void oops_signs(struct kpy_fault_signs *s, struct pt_regs *regs, unsigned long code)
+{
+	unsigned long address = regs->ip;
+
+	if (code & X86_PF_INSTR || operand_address(regs, &address))
+		page_fault_signs(s, code, address);
+	else
+		s->kind = KPY_FAULT_PAGE;
 }
 
 static bool signs_of(struct kpy_fault_signs *s, unsigned long event, const struct die_args *a)
@@ -92,7 +105,7 @@ static bool signs_of(struct kpy_fault_signs *s, unsigned long event, const struc
 	case DIE_OOPS:
 		/* What was missed before. Only page faults say "Oops". */
 		if (!strcmp(a->str, "Oops"))
-			page_fault_signs(s, a->err, read_cr2());
+			oops_signs(s, a->regs, a->err);
 		return true;
 	default:
 		return false;

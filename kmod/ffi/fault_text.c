@@ -124,6 +124,8 @@ static size_t put_what(struct kpy_fault *f, size_t at)
 	case KPY_FAULT_NULL:
 		return put(f, at, "NULL dereference, %s address 0x%lx", access, f->address);
 	case KPY_FAULT_PAGE:
+		if (!f->has_address)
+			return put(f, at, "page fault, %s a bad address", access);
 		return put(f, at, "page fault, %s address 0x%lx", access, f->address);
 	case KPY_FAULT_USER:
 		return put(f, at, "%s user address 0x%lx", access, f->address);

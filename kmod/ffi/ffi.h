@@ -60,8 +60,20 @@ void kpy_untyped_arg(const mp_obj_t *args, size_t i, unsigned long *word);
 mp_obj_t kpy_address_unary_op(mp_unary_op_t op, unsigned long address);
 mp_obj_t kpy_address_binary_op(mp_binary_op_t op, unsigned long address, mp_obj_t rhs);
 
-/* Fault-proof copies, 0 or -EFAULT; kernel addresses and those of the current task. Under the GIL. */
+/*
+ * Fault-proof copies, 0 or -EFAULT; kernel addresses and those of the current task. Under the GIL;
+ * a write to read-only memory gives it up, or is -EWOULDBLOCK where the entry may not sleep.
+ */
 int kpy_read_memory(void *dst, unsigned long src, size_t n);
 int kpy_write_memory(unsigned long dst, const void *src, size_t n);
+/* The same as exceptions: OSError(EFAULT), RuntimeError. */
+void kpy_store(unsigned long address, const void *value, size_t n);
+
+/* alias.c: a write that the page tables refuse, if that is because the memory is read-only. */
+int kpy_write_read_only(unsigned long dst, const void *src, size_t n);
+void kpy_alias_init(void);
+
+/* A value for n_bytes of memory, signed or unsigned. Raises TypeError, ValueError. */
+unsigned long kpy_narrow(mp_obj_t o, size_t n_bytes);
 
 void kpy_raise_fault(unsigned long address);

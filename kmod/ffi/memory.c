@@ -24,6 +24,7 @@ int kpy_memory_init(void)
 	read_user = (void *)kpy_kallsyms_lookup("copy_from_user_nofault");
 	write_user = (void *)kpy_kallsyms_lookup("copy_to_user_nofault");
 	write_kernel = (void *)kpy_kallsyms_lookup("copy_to_kernel_nofault");
+	kpy_alias_init();
 	if (read_user && write_user && write_kernel)
 		return 0;
 	pr_err("this kernel lacks copy_from_user_nofault or its kin (Linux 5.8 has them)\n");
@@ -52,7 +53,9 @@ int kpy_write_memory(unsigned long dst, const void *src, size_t n)
 	/* Reading first refuses what copy_to_kernel_nofault() would oops on: addresses between the halves. */
 	if (copy_from_kernel_nofault(&probe, (void *)dst, 1))
 		return -EFAULT;
-	return write_kernel((void *)dst, src, n) ? -EFAULT : 0;
+	if (write_kernel((void *)dst, src, n))
+		return kpy_write_read_only(dst, src, n);
+	return 0;
 }
 #endif
 
@@ -66,15 +69,30 @@ void kpy_raise_fault(unsigned long address)
 	nlr_raise(mp_obj_new_exception_args(&mp_type_OSError, MP_ARRAY_SIZE(args), args));
 }
 
+void kpy_store(unsigned long address, const void *value, size_t n)
+{
+#ifndef NO_QSTR
+	int err = kpy_write_memory(address, value, n);
+
+	if (err == -EWOULDBLOCK)
+		mp_raise_msg_varg(&mp_type_RuntimeError,
+				  MP_ERROR_TEXT(
+					  "0x%lx is read-only memory, which can be written in "
+					  "process context only"),
+				  address);
+	if (err)
+		kpy_raise_fault(address);
+#endif
+}
+
 #ifdef NO_QSTR
 #define kpy_read_memory(a, b, c) 0
-#define kpy_write_memory(a, b, c) 0
 #define PAGE_SIZE 4096
 #define min(a, b) (a)
 #endif
 
 /* A value for n_bytes: negative ones down to the smallest signed, positive ones up to the largest unsigned. */
-static unsigned long narrow(mp_obj_t o, size_t n_bytes)
+unsigned long kpy_narrow(mp_obj_t o, size_t n_bytes)
 {
 	unsigned long word = 0;
 	int unused = 64 - 8 * n_bytes;
@@ -96,9 +114,8 @@ static mp_obj_t peek_poke(size_t n_args, const mp_obj_t *args, size_t n_bytes)
 	unsigned long address = kpy_to_address(args[0]), word = 0;
 
 	if (n_args == 2) {
-		word = narrow(args[1], n_bytes);
-		if (kpy_write_memory(address, &word, n_bytes))
-			kpy_raise_fault(address);
+		word = kpy_narrow(args[1], n_bytes);
+		kpy_store(address, &word, n_bytes);
 		return mp_const_none;
 	}
 	if (kpy_read_memory(&word, address, n_bytes))

@@ -5,6 +5,7 @@
 #endif
 #include "py/obj.h"
 #include "py/runtime.h"
+#include "ffi/alloc.h"
 #include "ffi/ffi.h"
 #include "ffi/guard.h"
 #include "ffi/hook.h"
@@ -39,6 +40,9 @@ static const mp_rom_map_elem_t globals_table[] = {
 	{ MP_ROM_QSTR(MP_QSTR_p64), MP_ROM_PTR(&kpy_p64_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_stats), MP_ROM_PTR(&kpy_stats_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_current), MP_ROM_PTR(&this_task_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_kmalloc), MP_ROM_PTR(&kpy_kmalloc_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_kfree), MP_ROM_PTR(&kpy_kfree_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_buffer), MP_ROM_PTR(&kpy_type_buffer) },
 	{ MP_ROM_QSTR(MP_QSTR_KernelFault), MP_ROM_PTR(&kpy_type_KernelFault) },
 	{ MP_ROM_QSTR(MP_QSTR_guard), MP_ROM_PTR(&kpy_guard_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_context), MP_ROM_PTR(&kpy_context_obj) },

@@ -27,8 +27,7 @@ const void *mp_uctypes_load(void *copy, const void *addr, size_t size)
 
 void mp_uctypes_store(void *addr, const void *value, size_t size)
 {
-	if (kpy_write_memory((unsigned long)addr, value, size))
-		kpy_raise_fault((unsigned long)addr);
+	kpy_store((unsigned long)addr, value, size);
 }
 
 static bool page_is_writable(unsigned long addr)

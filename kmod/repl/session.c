@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+/* The life of sessions, from the connection to the last thread's end. */
 #include <linux/err.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
@@ -28,161 +29,12 @@ static bool stopping;
 /* Completed once by each session, by code that is not the module's: see runner_main(). */
 static DECLARE_COMPLETION(session_ended);
 
-/* Makes the Python code of a session stop: an exception, and a wake-up from a killable sleep. */
-static void interrupt(struct kpy_session *s, bool abort)
+void kpy_session_left_behind(struct kpy_session *s)
 {
-	unsigned long flags = kpy_gil_lock_raw();
-
-	if (abort)
-		s->entry.abort = true;
-	MP_STATE_VM(mp_kbd_exception).traceback_data = NULL;
-	s->entry.ts->mp_pending_exception = MP_OBJ_FROM_PTR(&MP_STATE_VM(mp_kbd_exception));
-	kpy_gil_unlock_raw(flags);
-	/*
-	 * A kernel thread that allows SIGKILL is not killed by it, but it sees
-	 * fatal_signal_pending(), which is what ends killable sleeps.
-	 */
-	send_sig(SIGKILL, s->runner, 1);
-}
-
-static void end_input(struct kpy_session *s)
-{
-	WRITE_ONCE(s->eof, true);
-	wake_up_all(&s->wait);
-}
-
-static void say(struct kpy_session *s, const char *text)
-{
-	s->transport->send(s, text, strlen(text));
-}
-
-/*
- * The second Ctrl-C, and still the same kernel call: it cannot be woken. Its thread stays
- * behind, ends when the call returns, and the peer is free to open another session.
- */
-static void leave_behind(struct kpy_session *s)
-{
-	char text[160];
-
-	snprintf(
-		text, sizeof(text),
-		"\r\nkpy: %s (pid %d) stays behind in %ps until that returns; open a new session\r\n",
-		s->runner->comm, s->runner->pid, (void *)s->entry.call.target);
-	say(s, text);
 	mutex_lock(&sessions_lock);
 	s->left_behind = true;
 	sessions_left_behind++;
 	mutex_unlock(&sessions_lock);
-	end_input(s);
-	interrupt(s, true);
-	s->transport->shutdown(s);
-}
-
-static void ctrl_c(struct kpy_session *s)
-{
-	unsigned long call = READ_ONCE(s->entry.call.target) ? s->entry.call.serial : 0;
-
-	if (call && call == s->interrupted_call) {
-		leave_behind(s);
-		return;
-	}
-	s->interrupted_call = call;
-	interrupt(s, false);
-}
-
-static void receive(struct kpy_session *s, const char *buf, size_t n)
-{
-	while (n) {
-		int stop = READ_ONCE(s->interrupt_char);
-		const char *c = stop >= 0 ? memchr(buf, stop, n) : NULL;
-		size_t part = c ? c - buf : n, done;
-
-		done = kpy_ring_put(&s->in, buf, part);
-		buf += done;
-		n -= done;
-		if (done)
-			wake_up_all(&s->wait);
-		if (READ_ONCE(s->eof))
-			return;
-		if (done < part) {
-			/* The consumer holds the GIL and must not wake us: look again. */
-			schedule_timeout_interruptible(HZ / 100 + 1);
-		} else if (c) {
-			ctrl_c(s);
-			buf++;
-			n--;
-		}
-	}
-}
-
-/* Takes as long for a wrong token as for the right one. */
-static bool same_token(const char *given, size_t n)
-{
-	size_t i, wanted = strlen(kpy_auth_token);
-	unsigned int differs = n ^ wanted;
-
-	for (i = 0; i < n; i++)
-		differs |= given[i] ^ kpy_auth_token[i % (wanted + 1)];
-	return !differs;
-}
-
-/*
- * Receives the first line, which must be the token. What came behind it is moved to the
- * beginning of buf; its length, or a negative errno.
- */
-static ssize_t admit(struct kpy_session *s, char *buf, size_t size)
-{
-	size_t n = 0, len;
-
-	if (*kpy_auth_token) {
-		do {
-			ssize_t got = n < size ? s->transport->recv(s, buf + n, size - n) : 0;
-
-			if (got <= 0)
-				return -EPIPE;
-			n += got;
-			for (len = 0; len < n && buf[len] != '\n' && buf[len] != '\r'; len++)
-				;
-		} while (len == n);
-		if (!same_token(buf, len)) {
-			say(s, "kpy: wrong token\r\n");
-			return -EACCES;
-		}
-		while (len < n && (buf[len] == '\n' || buf[len] == '\r'))
-			len++;
-		n -= len;
-		memmove(buf, buf + len, n);
-	}
-	WRITE_ONCE(s->admitted, true);
-	wake_up_all(&s->wait);
-	return n;
-}
-
-static int reader_main(void *arg)
-{
-	struct kpy_session *s = arg;
-	static const size_t size = 2048;
-	char *buf = kmalloc(size, GFP_KERNEL);
-	ssize_t n = buf ? admit(s, buf, size) : -ENOMEM;
-
-	if (n >= 0) {
-		receive(s, buf, n);
-		while (!kthread_should_stop() && !READ_ONCE(s->eof)) {
-			n = s->transport->recv(s, buf, size);
-			if (n <= 0)
-				break;
-			receive(s, buf, n);
-		}
-	}
-	kfree(buf);
-	if (!READ_ONCE(s->eof)) {
-		end_input(s);
-		/* Nobody is left to read what the code prints: stop it, whatever it catches. */
-		interrupt(s, true);
-	}
-	while (!kthread_should_stop())
-		schedule_timeout_interruptible(HZ);
-	return 0;
 }
 
 static int writer_main(void *arg)
@@ -238,14 +90,14 @@ static int runner_main(void *arg)
 
 	allow_signal(SIGKILL);
 	if (!wait_event_interruptible_timeout(s->wait, s->admitted || s->eof, TOKEN_SECONDS * HZ))
-		say(s, "kpy: no token\r\n");
+		kpy_session_say(s, "kpy: no token\r\n");
 	if (READ_ONCE(s->admitted))
 		run_python(s);
 	/* The last words go out before the connection does. */
 	if (!READ_ONCE(s->eof))
 		wait_event_interruptible_timeout(s->wait, !kpy_ring_used(&s->out) || s->eof, HZ);
 	s->transport->shutdown(s);
-	end_input(s);
+	kpy_session_end_input(s);
 	kthread_stop(s->reader);
 	kthread_stop(s->writer);
 	mutex_lock(&sessions_lock);
@@ -295,7 +147,7 @@ static int start_threads(struct kpy_session *s)
 	s->runner = kthread_create(runner_main, s, "kpy-repl-%u", s->id);
 	if (IS_ERR(s->runner))
 		return PTR_ERR(s->runner);
-	s->reader = kthread_create(reader_main, s, "kpy-in-%u", s->id);
+	s->reader = kthread_create(kpy_session_reader, s, "kpy-in-%u", s->id);
 	if (IS_ERR(s->reader)) {
 		kthread_stop(s->runner);
 		return PTR_ERR(s->reader);
@@ -410,8 +262,8 @@ int kpy_sessions_stop(unsigned long until)
 	mutex_lock(&sessions_lock);
 	stopping = true;
 	list_for_each_entry (s, &sessions, list) {
-		end_input(s);
-		interrupt(s, true);
+		kpy_session_end_input(s);
+		kpy_session_interrupt(s, true);
 		s->transport->shutdown(s);
 	}
 	mutex_unlock(&sessions_lock);
@@ -428,26 +280,6 @@ int kpy_sessions_stop(unsigned long until)
 		}
 	}
 	return 0;
-}
-
-int kpy_session_getc(struct kpy_session *s)
-{
-	struct kpy_entry *e;
-	const char *c;
-	int value;
-
-	while (!kpy_ring_used(&s->in)) {
-		if (READ_ONCE(s->eof))
-			return -1;
-		e = kpy_gil_release();
-		if (wait_event_interruptible(s->wait, kpy_ring_used(&s->in) || READ_ONCE(s->eof)))
-			flush_signals(current);
-		kpy_gil_acquire(e);
-	}
-	kpy_ring_peek(&s->in, &c);
-	value = (unsigned char)*c;
-	kpy_ring_skip(&s->in, 1);
-	return value;
 }
 
 void kpy_session_wait_room(struct kpy_session *s)

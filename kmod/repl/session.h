@@ -57,6 +57,16 @@ void kpy_sessions_tell(const char *line);
 /* Lets sessions start again after that. */
 void kpy_sessions_allow(void);
 
+/* kmod/repl/session_input.c */
+int kpy_session_reader(void *session); /* the reader thread */
+/* Makes the Python code stop: an exception (abort: whatever it catches), and a wake-up. */
+void kpy_session_interrupt(struct kpy_session *s, bool abort);
+void kpy_session_end_input(struct kpy_session *s);
+/* A line from the module, not from Python, past the output ring. */
+void kpy_session_say(struct kpy_session *s, const char *text);
+/* Counts the session as one whose kernel call does not return. */
+void kpy_session_left_behind(struct kpy_session *s);
+
 /* The next input byte of the session that runs; -1 at its end. Under the GIL, given up to wait. */
 int kpy_session_getc(struct kpy_session *s);
 /* Without the GIL: until there is room in the output ring, or the session ends. */

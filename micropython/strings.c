@@ -12,6 +12,7 @@
 #include "py/unicode.h"
 
 #define LONG_COPY 256
+#define PIECE (64UL << 10) /* bytes between polls */
 
 typedef u64 __attribute__((__may_alias__, __aligned__(1))) word;
 typedef u32 __attribute__((__may_alias__, __aligned__(1))) half;
@@ -45,9 +46,14 @@ void *kpy_memcpy(void *to, const void *from, size_t n)
 	void *at = to;
 	size_t words;
 
+	for (; unlikely(n > PIECE); n -= PIECE) {
+		words = PIECE / 8;
+		asm volatile("rep movsq" : "+D"(at), "+S"(from), "+c"(words) : : "memory");
+		KPY_WORK(PIECE / 128);
+	}
 	KPY_WORK(1 + n / 128);
 	if (n < 16) {
-		copy_few(to, from, n);
+		copy_few(at, from, n);
 		return to;
 	}
 	if (n >= LONG_COPY) {
@@ -78,9 +84,26 @@ void *kpy_memcpy(void *to, const void *from, size_t n)
 	return to;
 }
 
+/* Where operands overlap: 8 bytes at a time, from the end that is overwritten last. */
+static void move_up(void *to, const void *from, size_t n)
+{
+	for (; n >= 8; n -= 8)
+		*(word *)(to + n - 8) = *(const word *)(from + n - 8);
+	copy_few(to, from, n);
+}
+
+static void move_down(void *to, const void *from, size_t n)
+{
+	for (; n >= 8; n -= 8, to += 8, from += 8)
+		*(word *)to = *(const word *)from;
+	copy_few(to, from, n);
+}
+
 void *kpy_memmove(void *to, const void *from, size_t n)
 {
-	KPY_WORK(1 + n / 64);
+	void *at = to;
+
+	KPY_WORK(1 + n % PIECE / 64);
 	if (n < 16) {
 		copy_few(to, from, n);
 		return to;
@@ -88,15 +111,17 @@ void *kpy_memmove(void *to, const void *from, size_t n)
 	if ((size_t)(to - from) >= n && (size_t)(from - to) >= n)
 		return kpy_memcpy(to, from, n);
 	if (to < from) {
-		void *at = to;
-
-		for (; n >= 8; n -= 8, at += 8, from += 8)
-			*(word *)at = *(const word *)from;
-		copy_few(at, from, n);
+		for (; n > PIECE; n -= PIECE, at += PIECE, from += PIECE) {
+			move_down(at, from, PIECE);
+			KPY_WORK(PIECE / 64);
+		}
+		move_down(at, from, n);
 	} else {
-		for (; n >= 8; n -= 8)
-			*(word *)(to + n - 8) = *(const word *)(from + n - 8);
-		copy_few(to, from, n);
+		for (; n > PIECE; n -= PIECE) {
+			move_up(to + n - PIECE, from + n - PIECE, PIECE);
+			KPY_WORK(PIECE / 64);
+		}
+		move_up(to, from, n);
 	}
 	return to;
 }
@@ -127,11 +152,8 @@ void *kpy_memset(void *to, int byte, size_t n)
 	return to;
 }
 
-int kpy_memcmp(const void *a, const void *b, size_t n)
+static __always_inline int compare(const u8 *x, const u8 *y, size_t n)
 {
-	const u8 *x = a, *y = b;
-
-	KPY_WORK(1 + n / 32);
 	for (; n >= 8; n -= 8, x += 8, y += 8) {
 		u64 p = *(const word *)x, q = *(const word *)y;
 
@@ -142,6 +164,19 @@ int kpy_memcmp(const void *a, const void *b, size_t n)
 		if (*x != *y)
 			return *x - *y;
 	return 0;
+}
+
+int kpy_memcmp(const void *a, const void *b, size_t n)
+{
+	for (; unlikely(n > PIECE); n -= PIECE, a += PIECE, b += PIECE) {
+		int found = compare(a, b, PIECE);
+
+		if (found)
+			return found;
+		KPY_WORK(PIECE / 32);
+	}
+	KPY_WORK(1 + n / 32);
+	return compare(a, b, n);
 }
 
 /*
@@ -156,16 +191,27 @@ static inline unsigned int count_starts(u64 w)
 	return 8 - (((continuation >> 7) * 0x0101010101010101ULL) >> 56);
 }
 
-size_t utf8_charlen(const byte *s, size_t len)
+static __always_inline size_t characters(const byte *s, size_t len)
 {
 	size_t n = 0;
 
-	KPY_WORK(1 + len / 16);
 	for (; len >= 8; len -= 8, s += 8)
 		n += count_starts(*(const word *)s);
 	for (; len; len--, s++)
 		n += !UTF8_IS_CONT(*s);
 	return n;
+}
+
+size_t utf8_charlen(const byte *s, size_t len)
+{
+	size_t n = 0;
+
+	for (; unlikely(len > PIECE); len -= PIECE, s += PIECE) {
+		n += characters(s, PIECE);
+		KPY_WORK(PIECE / 16);
+	}
+	KPY_WORK(1 + len / 16);
+	return n + characters(s, len);
 }
 
 mp_uint_t utf8_ptr_to_index(const byte *s, const byte *ptr)
@@ -175,14 +221,31 @@ mp_uint_t utf8_ptr_to_index(const byte *s, const byte *ptr)
 
 bool upstream_utf8_check(const byte *p, size_t len);
 
-bool utf8_check(const byte *p, size_t len)
+static __always_inline bool check_piece(const byte *p, size_t len)
 {
-	KPY_WORK(1 + len / 32);
 	while (len >= 8 && !(*(const word *)p & HIGH_BITS)) {
 		p += 8;
 		len -= 8;
 	}
 	return upstream_utf8_check(p, len);
+}
+
+bool utf8_check(const byte *p, size_t len)
+{
+	while (unlikely(len > PIECE)) {
+		size_t n = PIECE;
+
+		/* A piece ends where a character may begin; three continuations are the most there are. */
+		while (n > PIECE - 3 && UTF8_IS_CONT(p[n]))
+			n--;
+		if (!check_piece(p, n))
+			return false;
+		KPY_WORK(PIECE / 4);
+		p += n;
+		len -= n;
+	}
+	KPY_WORK(1 + len / 32);
+	return check_piece(p, len);
 }
 
 #define HASH_PART 4096 /* bytes between windows */

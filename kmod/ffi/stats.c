@@ -55,6 +55,7 @@ static mp_obj_t stats(size_t n_args, const mp_obj_t *args)
 	mp_obj_t dict = mp_obj_new_dict(8);
 	u64 heap_size, heap_used;
 
+	kpy_gil_window(); /* counts what has not come to its end */
 	put(dict, MP_QSTR_irqs_off_max_ns, cycles_to_ns(kpy_irqs_off_max));
 	put(dict, MP_QSTR_gc_pause_max_ns, cycles_to_ns(kpy_gc_pause_max));
 	kpy_heap_info(&heap_size, &heap_used); /* behind the maxima, which it may move itself */

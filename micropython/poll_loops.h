@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Included before upstream files whose loops run over the bytes of one operand and call
+ * nothing (kmod/Kbuild): each turn of each loop counts as work, so that long ones open
+ * interrupt windows. The loop's body is the else branch of the poll.
+ */
+#pragma once
+#include "py/runtime.h"
+#include "py/stream.h"
+
+#ifndef NO_QSTR
+#ifdef KPY_SAFE_WHILE
+/* Searches that take quadratic time are in these: others run, and Ctrl-C interrupts them. */
+#define KPY_WHILE_POLL KPY_COUNT_DOWN(kpy_work, 1, kpy_long_op)
+#else
+#define KPY_WHILE_POLL KPY_WORK(1)
+#endif
+
+#define KPY_TURN(poll) \
+	({             \
+		poll;  \
+		1;     \
+	})
+#define for (...)                                       \
+	for (__VA_ARGS__)                               \
+		if (unlikely(!KPY_TURN(KPY_WORK(1)))) { \
+		} else
+#define while (...) while (KPY_TURN(KPY_WHILE_POLL) && (__VA_ARGS__))
+#endif

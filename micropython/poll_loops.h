@@ -21,9 +21,8 @@
 		poll;  \
 		1;     \
 	})
-#define for (...)                                       \
-	for (__VA_ARGS__)                               \
-		if (unlikely(!KPY_TURN(KPY_WORK(1)))) { \
-		} else
-#define while (...) while (KPY_TURN(KPY_WHILE_POLL) && (__VA_ARGS__))
+/* clang-format off */
+#define for(...) for (__VA_ARGS__) if (!KPY_TURN(KPY_WORK(1))) { } else
+#define while(...) while (KPY_TURN(KPY_WHILE_POLL) && (__VA_ARGS__))
+/* clang-format on */
 #endif

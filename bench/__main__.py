@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import argparse
 
-from bench import debugger, interpreter, windows
+from bench import calls, debugger, interpreter, windows
 from bench.table import Row, render
 from guest.say import note, run_main
 
 BENCHES = {
+    "calls": calls.measure,
     "debugger": debugger.measure,
     "interpreter": interpreter.measure,
     "windows": windows.measure,

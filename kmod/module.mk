@@ -7,7 +7,7 @@ vars := KPY=$(KPY) KPY_BUILD=$(KPY_BUILD) KPY_UPSTREAM=$(KPY_UPSTREAM)
 
 # Our sources that name qstrs, root pointers or modules.
 port-src := $(addprefix $(KPY)/kmod/,gil.c ffi/convert.c ffi/symbol.c ffi/memory.c ffi/call.c \
-	ffi/pointer.c ffi/globals.c ffi/listing.c \
+	ffi/pointer.c ffi/globals.c ffi/listing.c ffi/variable.c \
 	ffi/stats.c ffi/modkernel_ffi.c ffi/hook_object.c ffi/later.c \
 	ffi/kernel_fault.c ffi/alloc.c ffi/buffer.c ffi/handler.c ffi/original.c ffi/target.c \
 	ffi/ftrace_hook.c ffi/callback.c) \

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* From Python values to the words of the kernel's calling convention. */
+#include "py/gc.h"
 #include "py/objint.h"
 #include "py/runtime.h"
 #include "ffi/ffi.h"
@@ -43,6 +44,15 @@ static bool stands_for_int(mp_obj_t o, unsigned long *word)
 	return true;
 }
 
+/* Memory of Python's that the kernel may take for a string: str and bytes end with NUL themselves. */
+static unsigned long string_at(mp_obj_t o, const mp_buffer_info_t *buffer)
+{
+	/* Not those that are a view of other memory; see micropython/terminated.h. */
+	if (mp_obj_is_exact_type(o, &mp_type_bytearray) && gc_nbytes(buffer->buf) > buffer->len)
+		((char *)buffer->buf)[buffer->len] = '\0';
+	return (unsigned long)buffer->buf;
+}
+
 bool kpy_to_word(mp_obj_t o, unsigned long *word)
 {
 	mp_buffer_info_t buffer;
@@ -56,7 +66,7 @@ bool kpy_to_word(mp_obj_t o, unsigned long *word)
 	else if (kpy_hook_pointer(o, word))
 		return true;
 	else if (mp_get_buffer(o, &buffer, MP_BUFFER_READ))
-		*word = (unsigned long)buffer.buf;
+		*word = string_at(o, &buffer);
 	else
 		return stands_for_int(o, word);
 	return true;

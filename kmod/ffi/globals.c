@@ -36,9 +36,9 @@ static mp_map_t *cache(void)
 static mp_obj_t find_symbol(mp_obj_t key)
 {
 	mp_obj_t name = key, symbol;
-	unsigned long address = kpy_resolve_symbol(&name, NULL, -1);
+	unsigned long address;
 
-	if (!address)
+	if (!kpy_resolve_symbol(&name, NULL, -1, &address))
 		return MP_OBJ_NULL;
 	symbol = kpy_symbol_new(name, address);
 	/* The GIL was given up: another thread may have switched auto globals off. */

@@ -12,6 +12,7 @@
 #include "ffi/pointer.h"
 #include "ffi/resolve.h"
 #include "ffi/stats.h"
+#include "ffi/variable.h"
 
 #ifdef NO_QSTR
 #define current 0
@@ -31,6 +32,7 @@ static const mp_rom_map_elem_t globals_table[] = {
 	{ MP_ROM_QSTR(MP_QSTR_auto_globals), MP_ROM_PTR(&kpy_auto_globals_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_symbols), MP_ROM_PTR(&kpy_symbols_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_lookup), MP_ROM_PTR(&kpy_lookup_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_var), MP_ROM_PTR(&kpy_var_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_is_err), MP_ROM_PTR(&kpy_is_err_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_str), MP_ROM_PTR(&kpy_str_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_bytes), MP_ROM_PTR(&kpy_bytes_obj) },

@@ -108,7 +108,7 @@ bool kpy_proto_fill(struct kpy_proto *p, struct kpy_ctype decl)
 	return true;
 }
 
-int kpy_proto_find(struct kpy_proto *p, const char *name, unsigned long address)
+int kpy_decl_find(const char *name, unsigned long address, struct kpy_ctype *decl)
 {
 	char buf[MODULE_NAME_LEN], *module = kpy_module_of(address, buf) ? buf : NULL;
 	struct kpy_entry *e = kpy_current;
@@ -122,7 +122,16 @@ int kpy_proto_find(struct kpy_proto *p, const char *name, unsigned long address)
 		if (!kpy_sources_ready(module))
 			return -EAGAIN;
 	}
-	return kpy_proto_fill(p, kpy_sources_decl(module, name));
+	*decl = kpy_sources_decl(module, name);
+	return decl->in != NULL;
+}
+
+int kpy_proto_find(struct kpy_proto *p, const char *name, unsigned long address)
+{
+	struct kpy_ctype decl;
+	int known = kpy_decl_find(name, address, &decl);
+
+	return known == 1 ? kpy_proto_fill(p, decl) : known;
 }
 
 int kpy_proto_find_at(struct kpy_proto *p, unsigned long address)

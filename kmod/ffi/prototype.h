@@ -41,9 +41,15 @@ struct kpy_proto {
 bool kpy_proto_fill(struct kpy_proto *p, struct kpy_ctype decl);
 
 /*
- * The prototype of the function with that name (the kernel's, no alias) and address. 1, 0 when
- * none is known, -EAGAIN when it cannot be found out in this context. Under the GIL, which it
- * gives up when it must read BTF first.
+ * The declaration of the function or variable with that name (the kernel's, no alias) and
+ * address. 1, 0 when none is known, -EAGAIN when it cannot be found out in this context. Under
+ * the GIL, which it gives up when it must read BTF first.
+ */
+int kpy_decl_find(const char *name, unsigned long address, struct kpy_ctype *decl);
+
+/*
+ * The prototype of the function with that name (the kernel's, no alias) and address; the same
+ * results.
  */
 int kpy_proto_find(struct kpy_proto *p, const char *name, unsigned long address);
 

@@ -84,7 +84,8 @@ static void raise_ambiguous(const char *name, const struct kpy_ksym *found, size
 	mp_raise_type_arg(&mp_type_ValueError, mp_obj_new_str_from_vstr(&text));
 }
 
-unsigned long kpy_resolve_symbol(mp_obj_t *name_in, const char *module, mp_int_t pick)
+bool kpy_resolve_symbol(mp_obj_t *name_in, const char *module, mp_int_t pick,
+			unsigned long *address)
 {
 	const char *name = mp_obj_str_get_str(*name_in), *written = name, *alias;
 	struct kpy_ksym found[CANDIDATES];
@@ -96,7 +97,7 @@ unsigned long kpy_resolve_symbol(mp_obj_t *name_in, const char *module, mp_int_t
 		n = find(name, module, max_t(mp_int_t, pick, 0), found, CANDIDATES);
 	}
 	if (!n)
-		return 0;
+		return false;
 	if (name != written)
 		*name_in = mp_obj_new_str_from_cstr(name);
 	if (pick >= 0) {
@@ -104,14 +105,18 @@ unsigned long kpy_resolve_symbol(mp_obj_t *name_in, const char *module, mp_int_t
 			mp_raise_msg_varg(&mp_type_ValueError,
 					  MP_ERROR_TEXT("kernel symbol '%s' has %d definition%s"),
 					  name, (int)n, n == 1 ? "" : "s");
-		return found[0].address;
+		*address = found[0].address;
+		return true;
 	}
-	if (n == 1)
-		return found[0].address;
+	if (n == 1) {
+		*address = found[0].address;
+		return true;
+	}
 	global = only_global(name, found, min_t(size_t, n, CANDIDATES));
 	if (global < 0)
 		raise_ambiguous(name, found, n);
-	return found[global].address;
+	*address = found[global].address;
+	return true;
 }
 
 /* What to use instead of functions that exist in headers only. */

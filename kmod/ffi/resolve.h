@@ -4,12 +4,12 @@
 #include "py/obj.h"
 
 /*
- * Address of the symbol that a str means, or 0; sets *name to the kernel's name for it when
+ * The symbol that a str means; false: there is none. Sets *name to the kernel's name for it when
  * that is another. module: NULL, or where to look ("vmlinux"); n: which of several, or -1: then
  * it must be the only one, or the only one that is global. Raises ValueError. Under the GIL,
  * which it may give up.
  */
-unsigned long kpy_resolve_symbol(mp_obj_t *name, const char *module, mp_int_t n);
+bool kpy_resolve_symbol(mp_obj_t *name, const char *module, mp_int_t n, unsigned long *address);
 
 /* NameError for a name that the kernel, or its module, does not have, with those that are like it. */
 void kpy_raise_no_symbol(mp_obj_t name, const char *module);

@@ -12,6 +12,7 @@
 #include "ffi/ffi.h"
 #include "ffi/prototype.h"
 #include "ffi/resolve.h"
+#include "ffi/variable.h"
 #ifndef NO_QSTR
 #include "ffi/ksyms.h"
 #include "ffi/modules.h"
@@ -23,7 +24,7 @@
 
 #ifdef NO_QSTR
 #define kpy_module_generation() 0
-#define kpy_resolve_symbol(a, b, c) 0
+#define kpy_resolve_symbol(a, b, c, d) 0
 #define kpy_raise_no_symbol(name, module)
 #endif
 
@@ -72,8 +73,7 @@ static mp_obj_t symbol(size_t n_args, const mp_obj_t *pos_args, mp_map_t *kw_arg
 	}
 	if (args[ARG_MODULE].u_obj != mp_const_none)
 		module = mp_obj_str_get_str(args[ARG_MODULE].u_obj);
-	address = kpy_resolve_symbol(&name, module, n);
-	if (!address)
+	if (!kpy_resolve_symbol(&name, module, n, &address))
 		kpy_raise_no_symbol(name, module);
 	return kpy_symbol_new(name, address);
 }
@@ -124,6 +124,8 @@ static mp_obj_t module_of(const kpy_symbol_t *self)
 
 #ifdef NO_QSTR
 #define PREPARE(self)
+#define LOAD_VALUE(self) mp_const_none
+#define STORE_VALUE(self, value)
 #else
 static void find_proto(kpy_symbol_t *self)
 {
@@ -177,6 +179,8 @@ static noinline void prepare(kpy_symbol_t *self)
 	self->generation = generation;
 }
 #define PREPARE(self) prepare(self)
+#define LOAD_VALUE(self) kpy_value_load(self, -1)
+#define STORE_VALUE(self, value) kpy_value_store(self, -1, value)
 
 /* "size_t ksize(const void *objp)", or None. Raises what a call would. */
 static mp_obj_t prototype(kpy_symbol_t *self)
@@ -233,8 +237,13 @@ static void symbol_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest)
 {
 	kpy_symbol_t *self = MP_OBJ_TO_PTR(self_in);
 
-	if (dest[0] != MP_OBJ_NULL)
+	if (dest[0] != MP_OBJ_NULL) {
+		if (attr == MP_QSTR_value && dest[1] != MP_OBJ_NULL) {
+			STORE_VALUE(self, dest[1]);
+			dest[0] = MP_OBJ_NULL;
+		}
 		return;
+	}
 	switch (attr) {
 	case MP_QSTR_name:
 		dest[0] = self->name;
@@ -250,6 +259,9 @@ static void symbol_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest)
 		break;
 	case MP_QSTR_prototype:
 		dest[0] = kpy_is_completing() ? mp_const_none : prototype(self);
+		break;
+	case MP_QSTR_value:
+		dest[0] = LOAD_VALUE(self);
 		break;
 	case MP_QSTR_raw:
 		dest[0] = mp_obj_new_bound_meth(MP_OBJ_FROM_PTR(&symbol_raw_obj), self_in);

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -166,3 +168,150 @@ def test_a_lock_may_be_initialised_without_its_key(guest: LiveGuest) -> None:
         "print(up_read(p), up_read(p), down_write_trylock(p), up_write(p))\n"
         "kfree(p)\n",
     ) == ["None", "None None 0", "None None 1 None"]
+
+
+def test_prototypes_are_those_that_pfunct_prints(guest: LiveGuest) -> None:
+    """A decoder of BTF that is not ours: that of the package dwarves."""
+    done = subprocess.run(
+        ["pfunct", "-F", "btf", "-P", str(guest.info["vmlinux"])],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    # pfunct writes "const T * p" for both "const T *p" and "T *const p".
+    plain = re.compile(r"\bconst\b|[\s;]")
+    known: dict[str, set[str]] = {}
+    for line in done.stdout.splitlines():
+        text = plain.sub("", line)
+        # The name comes before the parameters; a result that is a function pointer wraps it.
+        name = re.search(r"\b(\w+)\(", line)
+        if name and "(*" not in line.split(name.group(0))[0]:
+            known.setdefault(name.group(1), set()).add(text)
+    names = [name for name in sorted(known) if len(known[name]) == 1][::25]
+    assert len(names) > 1000
+    lines(guest, f"names = {' '.join(names)!r}.split()")
+    out = lines(
+        guest,
+        "for name in names:\n"
+        "    try:\n"
+        "        print(name, symbol(name).prototype, sep='|')\n"
+        "    except (NameError, ValueError, TypeError):\n"
+        "        pass\n",
+    )
+    compared = 0
+    for line in out:
+        name, prototype = line.split("|")
+        text = plain.sub("", prototype)
+        # Assembly has "void f(void)" in BTF; then we know it from the headers, or not at all.
+        if known[name] != {f"void{name}(void)"}:
+            assert text in known[name]
+            compared += 1
+    assert compared > 1000
+
+
+def test_declarations_in_c_syntax(guest: LiveGuest) -> None:
+    assert lines(
+        guest,
+        "for name in ('kallsyms_on_each_symbol', 'on_each_cpu_cond_mask', 'sort', 'panic',\n"
+        "             'register_virtio_device', 'call_usermodehelper'):\n"
+        "    print(symbol(name).prototype)\n",
+    ) == [
+        (
+            "int kallsyms_on_each_symbol(int (*fn)(void *, const char *, struct module *, "
+            "long unsigned int), void *data)"
+        ),
+        (
+            "void on_each_cpu_cond_mask(smp_cond_func_t cond_func, smp_call_func_t func, "
+            "void *info, bool wait, const struct cpumask *mask)"
+        ),
+        (
+            "void sort(void *base, size_t num, size_t size, cmp_func_t cmp_func, "
+            "swap_func_t swap_func)"
+        ),
+        "void panic(const char *fmt, ...)",
+        "int register_virtio_device(struct virtio_device *dev)",
+        "int call_usermodehelper(const char *path, char **argv, char **envp, int wait)",
+    ]
+
+
+def test_help_prints_the_declaration(guest: LiveGuest) -> None:
+    out = lines(
+        guest,
+        "help(ksize)\nhelp(symbol('virtnet_open'))\nhelp(jiffies_64)\n"
+        "help(symbol('parse_header', 0))\nprint(hex(int(ksize)))\n",
+    )
+    assert out[0] == "size_t ksize(const void *objp);"
+    assert out[1] == f"    at {out[-1]} in vmlinux, exported"
+    assert out[2] == "int virtnet_open(struct net_device *dev);"
+    assert out[3].endswith(" in virtio_net")
+    assert out[4] == "u64 jiffies_64;"
+
+
+def test_bytearrays_end_with_nul_for_the_kernel(guest: LiveGuest) -> None:
+    """Also when they fill their blocks of the heap, and after they grew."""
+    assert lines(
+        guest,
+        "wrong = []\n"
+        "for n in range(1, 200):\n"
+        "    b = bytearray(b'x' * n)\n"
+        "    if strlen(b) != n:\n"
+        "        wrong.append(n)\n"
+        "    b.append(65)\n"
+        "    b.extend(b'yyy')\n"
+        "    if strlen(b) != n + 4 or b != b'x' * n + b'Ayyy':\n"
+        "        wrong.append(-n)\n"
+        "print(wrong)\n",
+    ) == ["[]"]
+
+
+def test_variables_have_their_declared_type(guest: LiveGuest) -> None:
+    _, cpus = guest.sh("grep -c ^processor /proc/cpuinfo")
+    _, timeout = guest.sh("cat /proc/sys/kernel/panic")
+    assert lines(
+        guest,
+        "import kernel_ffi as k\n"
+        "v = k.var('panic_timeout')\n"
+        "print(v.type, v.value, nr_cpu_ids.value)\n"
+        "v.value = -7\n"
+        "print(v.value, panic_timeout.value, p32(panic_timeout))\n",
+    ) == [f"int {int(timeout)} {int(cpus)}", f"-7 -7 {2**32 - 7}"]
+    try:
+        assert guest.sh("cat /proc/sys/kernel/panic")[1].strip() == "-7"
+    finally:
+        lines(guest, f"panic_timeout.value = {int(timeout)}")
+    assert guest.sh("cat /proc/sys/kernel/panic")[1] == timeout
+    assert lines(
+        guest,
+        "print(k.var('current_task').value == k.current())\n"
+        "print([k.var('cpu_number', cpu=i).value for i in (0, 1)])\n"
+        "print(k.var(symbol('cpu_number'), 1), 0 < jiffies_64.value - p64(jiffies_64) + 1 < 9)\n",
+    )[:2] == ["True", "[0, 1]"]
+
+
+@pytest.mark.parametrize(
+    ("code", "last"),
+    [
+        (
+            "k.var('panic_timeout').value = 1 << 32",
+            "ValueError: 4294967296 does not fit in 'int panic_timeout'",
+        ),
+        (
+            "panic_timeout.value = 'x'",
+            "TypeError: cannot store 'str' in 'int panic_timeout'",
+        ),
+        (
+            "k.var('init_task')",
+            "TypeError: 'init_task' has no single value: struct task_struct init_task",
+        ),
+        ("k.var('ksize')", "TypeError: 'ksize' is a function: size_t ksize(const void *objp)"),
+        (
+            "k.var('tick_do_timer_cpu')",
+            ("TypeError: the type of 'tick_do_timer_cpu' is not known: read it with p8() to p64()"),
+        ),
+        ("k.var('cpu_number', 9)", "ValueError: no CPU 9"),
+        ("k.var('no_such_variable_')", "NameError: kernel symbol 'no_such_variable_' not found"),
+    ],
+)
+def test_wrong_use_of_variables(guest: LiveGuest, code: str, last: str) -> None:
+    assert error(guest, "import kernel_ffi as k\n" + code) == last

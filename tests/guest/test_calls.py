@@ -185,9 +185,9 @@ def test_prototypes_are_those_that_pfunct_prints(guest: LiveGuest) -> None:
     for line in done.stdout.splitlines():
         text = plain.sub("", line)
         # The name comes before the parameters; a result that is a function pointer wraps it.
-        name = re.search(r"\b(\w+)\(", line)
-        if name and "(*" not in line.split(name.group(0))[0]:
-            known.setdefault(name.group(1), set()).add(text)
+        found = re.search(r"\b(\w+)\(", line)
+        if found and "(*" not in line.split(found.group(0))[0]:
+            known.setdefault(found.group(1), set()).add(text)
     names = [name for name in sorted(known) if len(known[name]) == 1][::25]
     assert len(names) > 1000
     lines(guest, f"names = {' '.join(names)!r}.split()")

@@ -61,6 +61,8 @@ void kpy_interpreter_failed(const char *why)
 {
 	struct kpy_fault *f = kpy_fault_get();
 
+	if (f == kpy_fault_faceless)
+		die_with(kpy_current, f);
 	f->kind = KPY_FAULT_OTHER;
 	f->ip = (unsigned long)__builtin_return_address(0);
 	f->n_trace = 0;
@@ -150,7 +152,8 @@ static void restart(struct work_struct *work)
 	cause = NULL;
 	kpy_gil_unlock_raw(flags);
 	if (f) {
-		f->text[0] = 0;
+		if (f != kpy_fault_faceless)
+			f->text[0] = 0;
 		kpy_fault_describe(f);
 		tell(f);
 		kpy_fault_put(f);

@@ -10,6 +10,8 @@
 #include "ffi/ffi.h"
 #include "ffi/guard.h"
 #include "ffi/prototype.h"
+#include "ffi/sleeps.h"
+#include "ffi/user_copy.h"
 
 #define REGISTER_ARGS 6
 
@@ -61,6 +63,13 @@ static noinline void refuse_frozen(mp_obj_t name)
 			  mp_obj_str_get_str(name));
 }
 
+static noinline void refuse_atomic(mp_obj_t name)
+{
+	mp_raise_msg_varg(&mp_type_RuntimeError,
+			  MP_ERROR_TEXT("%s may sleep, which this context cannot"),
+			  mp_obj_str_get_str(name));
+}
+
 mp_obj_t kpy_call(mp_obj_t name, unsigned long target, const struct kpy_proto *proto, size_t n,
 		  const mp_obj_t *args)
 {
@@ -71,6 +80,8 @@ mp_obj_t kpy_call(mp_obj_t name, unsigned long target, const struct kpy_proto *p
 
 	if (unlikely(e->kind == KPY_DEBUG))
 		refuse_frozen(name);
+	if (unlikely(!kpy_may_sleep(e)) && kpy_would_sleep(target))
+		refuse_atomic(name);
 	/* What is not given reads as 0. */
 	for (i = 0; i < REGISTER_ARGS; i++)
 		words[i] = 0;
@@ -85,7 +96,9 @@ mp_obj_t kpy_call(mp_obj_t name, unsigned long target, const struct kpy_proto *p
 	e->call.target = target;
 	memcpy(e->call.args, words, sizeof(e->call.args));
 	kpy_gil_release();
-	returned = kpy_guarded_call(e, target, n, words, &result);
+	returned = unlikely(kpy_has_user_words(words))
+			   ? kpy_user_call(e, target, n, words, &result)
+			   : kpy_guarded_call(e, target, n, words, &result);
 	/* Ctrl-C woke a sleep with this signal; the exception itself is pending in the VM. */
 	if (unlikely(e->kind == KPY_SESSION && signal_pending(current)))
 		flush_signals(current);

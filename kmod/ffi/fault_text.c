@@ -57,6 +57,8 @@ static void record_trace(struct kpy_fault *f, const struct pt_regs *regs)
 
 void kpy_fault_record(struct kpy_fault *f, struct pt_regs *regs, const struct kpy_fault_signs *s)
 {
+	if (f == kpy_fault_faceless)
+		goto stack;
 	f->kind = s->kind;
 	f->what = NULL;
 	f->has_address = s->has_address;
@@ -67,8 +69,9 @@ void kpy_fault_record(struct kpy_fault *f, struct pt_regs *regs, const struct kp
 	f->n_trace = 0;
 	f->cut = false;
 	record_trace(f, regs);
+stack:
 	/* The scheduler looks whether it is still there. */
-	if (f->kind == KPY_FAULT_STACK)
+	if (s->kind == KPY_FAULT_STACK)
 		*end_of_stack(current) = STACK_END_MAGIC;
 }
 
@@ -87,6 +90,8 @@ static __printf(3, 4) size_t put(struct kpy_fault *f, size_t at, const char *for
 /* The first text: the locks from number `from` on that the task holds; empty: unknown or none. */
 void kpy_fault_locks(struct kpy_fault *f, int from)
 {
+	if (f == kpy_fault_faceless)
+		return;
 	f->text[0] = 0;
 #ifdef CONFIG_LOCKDEP
 	{
@@ -153,6 +158,8 @@ void kpy_fault_describe(struct kpy_fault *f)
 	size_t at = strlen(f->text) + 1;
 	unsigned int i;
 
+	if (f == kpy_fault_faceless)
+		return;
 	at = put_what(f, at);
 	if (f->kind != KPY_FAULT_EXEC)
 		at = put(f, at, " in %pS", (void *)f->ip);

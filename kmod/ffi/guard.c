@@ -27,7 +27,10 @@ unsigned long kpy_guard_secret;
 
 static struct kpy_fault faults[KPY_FAULTS];
 static DECLARE_BITMAP(faults_used, KPY_FAULTS);
-static struct kpy_fault faceless = { .kind = KPY_FAULT_OTHER, .text = "\0a fault" };
+/* For those that find no room. */
+static struct kpy_fault faceless = { .kind = KPY_FAULT_OTHER, .sp = ~0UL, .text = "\0a fault" };
+
+struct kpy_fault *const kpy_fault_faceless = &faceless;
 
 struct kpy_fault *kpy_fault_get(void)
 {

@@ -39,6 +39,7 @@ void kpy_guard_jump(const struct kpy_regs *to, void *argument);
 bool kpy_guard_divert(struct pt_regs *regs, struct kpy_fault_signs *signs);
 unsigned long kpy_guard_recover(struct kpy_guard *g);
 struct kpy_fault *kpy_fault_get(void);
+extern struct kpy_fault *const kpy_fault_faceless; /* shared: not to be written to */
 
 /*
  * The same for a fault of the interpreter itself, while this CPU holds the GIL: it goes to

@@ -10,6 +10,8 @@
 #include "py/runtime.h"
 #include "kpy.h"
 #include "ffi/ffi.h"
+#include "ffi/sleeps.h"
+#include "ffi/user_copy.h"
 
 #define STR_MAX (1UL << 20) /* longest string that str() follows to its end */
 
@@ -25,6 +27,8 @@ int kpy_memory_init(void)
 	write_user = (void *)kpy_kallsyms_lookup("copy_to_user_nofault");
 	write_kernel = (void *)kpy_kallsyms_lookup("copy_to_kernel_nofault");
 	kpy_alias_init();
+	kpy_user_copy_init();
+	kpy_sleeps_init();
 	if (read_user && write_user && write_kernel)
 		return 0;
 	pr_err("this kernel lacks copy_from_user_nofault or its kin (Linux 5.8 has them)\n");

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import argparse
 
-from bench import calls, debugger, interpreter, windows
+from bench import calls, debugger, guard, interpreter, windows
 from bench.table import Row, render
 from guest.say import note, run_main
 
 BENCHES = {
     "calls": calls.measure,
     "debugger": debugger.measure,
+    "guard": guard.measure,
     "interpreter": interpreter.measure,
     "windows": windows.measure,
 }

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import argparse
 
-from bench import calls, debugger, guard, interpreter, windows
+from bench import calls, contention, debugger, guard, interpreter, windows
 from bench.table import Row, render
 from guest.say import note, run_main
 
 BENCHES = {
     "calls": calls.measure,
+    "contention": contention.measure,
     "debugger": debugger.measure,
     "guard": guard.measure,
     "interpreter": interpreter.measure,

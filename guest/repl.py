@@ -81,6 +81,13 @@ class Repl:
             raise ReplError(f"the code did not end within {timeout:g} s: interrupted it") from None
         return out.replace(b"\r\n", b"\n"), err.replace(b"\r\n", b"\n")
 
+    def start(self, code: str) -> None:
+        """Run code that does not end by itself: `interrupt()` ends it."""
+        self._send(code.encode() + CTRL_D)
+        answer = self._read(2, time.monotonic() + 10)
+        if answer != b"OK":
+            raise ReplError(f"the REPL at {self.where} answered {answer!r} instead of OK")
+
     def interrupt(self, seconds: float = 3) -> tuple[bytes, bytes]:
         """Send Ctrl-C to running code; return what it still said."""
         self._send(CTRL_C)

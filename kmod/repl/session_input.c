@@ -174,6 +174,9 @@ int kpy_session_getc(struct kpy_session *s)
 		if (wait_event_interruptible(s->wait, kpy_ring_used(&s->in) || READ_ONCE(s->eof)))
 			flush_signals(current);
 		kpy_gil_acquire(e);
+		/* Ctrl-C, unless it is the line editor that reads. */
+		if (READ_ONCE(s->interrupt_char) >= 0)
+			mp_handle_pending(true);
 	}
 	kpy_ring_peek(&s->in, &c);
 	value = (unsigned char)*c;

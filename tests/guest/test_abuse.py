@@ -91,6 +91,8 @@ def alive(guest: LiveGuest) -> Iterator[None]:
             "s.read()"
         ),
         "import uctypes\nd = {'a': 0}\nfor i in range(1000): d = {'a': (0, d)}\nuctypes.sizeof(d)",
+        "d = e = 0\nfor i in range(3000): d, e = {0: d}, {0: e}\nd == e",
+        "s = t = 0\nfor i in range(3000): s, t = frozenset([s]), frozenset([t])\ns == t",
         "i = iter([1])\nfor k in range(2000): i = zip(i)\nnext(i)",
         "eval('[' * 3000 + ']' * 3000)",
         "eval('f(' * 3000 + ')' * 3000)",

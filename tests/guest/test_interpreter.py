@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Ctrl-C in every kind of wait, what gc and micropython tell, and tests_mode."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from test_repl import INSMOD, PROMPT, Friendly
+
+if TYPE_CHECKING:
+    from conftest import LiveGuest
+
+pytestmark = pytest.mark.guest
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import time; time.sleep(1000)",
+        "import time\nwhile True: time.sleep_ms(1)",
+        "import _thread; l = _thread.allocate_lock(); l.acquire(); l.acquire()",
+        "import sys; sys.stdin.read(10)",
+        "for i in range(1 << 62): pass",
+        "def f():\n while True:\n  try: pass\n  finally: pass\nf()",
+        "while True: sorted(range(1000), key=lambda x: -x)",
+        "while True: [0] * 100000",
+        "import gc\nwhile True: gc.collect()",
+        (
+            "import deflate, io\nd = deflate.DeflateIO(io.BytesIO(), deflate.RAW, 15)\n"
+            "while True: d.write(bytes(100000))"
+        ),
+        "while True: print(end='')",
+    ],
+)
+def test_ctrl_c_ends_every_wait(guest: LiveGuest, code: str) -> None:
+    with Friendly(guest) as repl:
+        repl.start(code)
+        time.sleep(0.3)
+        repl.send(b"\x03")
+        assert b"KeyboardInterrupt" in repl.until(PROMPT)
+        assert repl.line("6 * 7") == ["42"]
+
+
+def test_gc_and_micropython_tell(guest: LiveGuest) -> None:
+    out, err = guest.py(
+        "import gc, micropython\n"
+        "gc.collect(); before = gc.mem_alloc()\n"
+        "kept = bytearray(100000); grown = gc.mem_alloc() - before\n"
+        "print(100000 <= grown < 110000, gc.mem_alloc() + gc.mem_free() > 7000000)\n"
+        "gc.disable(); print(gc.isenabled()); gc.enable(); print(gc.isenabled())\n"
+        "print(gc.threshold() > 0, micropython.stack_use() > 0)\n"
+        "micropython.heap_lock(); print(micropython.heap_locked())\n"
+        "try: print(len([0] * 100))\n"
+        "except MemoryError: micropython.heap_unlock(); print('locked')\n"
+        "micropython.mem_info(); micropython.qstr_info()\n"
+    )
+    assert not err, err
+    lines = out.splitlines()
+    assert lines[:6] == ["True True", "False", "True", "True True", "1", "locked"]
+    assert any(line.startswith("GC: total:") for line in lines)
+    assert any(line.startswith("stack:") for line in lines)
+    assert any(line.startswith("qstr pool:") for line in lines)
+
+
+def test_tests_mode(guest: LiveGuest) -> None:
+    """Ctrl-D is a soft reset that keeps the connection; no auto globals; hooks go."""
+    assert guest.sh(f"rmmod kpy && {INSMOD} tests_mode=1")[0] == 0
+    try:
+        with Friendly(guest) as repl:
+            assert any("NameError" in line for line in repl.line("jiffies_64"))
+            assert repl.line("kept = 5; import kernel_ffi; kernel_ffi.auto_globals(True)") == []
+            assert repl.line("p64(jiffies_64) > 0") == ["True"]
+            repl.line("hits = []")
+            repl.line("hook = lambda orig, *a: (hits.append(1), orig(*a))[1]")
+            repl.line("h = kernel_ffi.ftrace('do_filp_open', hook)")
+            guest.sh("cat /proc/version")
+            assert repl.line("len(hits) > 0") == ["True"]
+            repl.send(b"\x04")
+            assert b"MPY: soft reboot" in repl.until(PROMPT)
+            assert any("NameError" in line for line in repl.line("kept"))
+            assert any("NameError" in line for line in repl.line("jiffies_64"))
+            assert guest.sh("cat /proc/version")[0] == 0
+            assert (
+                "do_filp_open"
+                not in guest.sh("cat /sys/kernel/tracing/enabled_functions || true")[1]
+            )
+    finally:
+        assert guest.sh(f"rmmod kpy && {INSMOD}")[0] == 0
+    assert guest.py("print(p64(jiffies_64) > 0)") == ("True\n", "")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command: python3 -m struct_layout plugin|build|show|list|check."""
+"""The command: python3 -m struct_layout plugin|build|headers|show|find|list|dump|check."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from struct_layout.compare import compare, of_kind, split_kind, unknown_name
 from struct_layout.model import LayoutError
-from struct_layout.table import Table
+from struct_layout.table import Named, Table
 
 SYMBOL = "kpy_layout_table"
 
@@ -50,10 +50,24 @@ def _plugin(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    from struct_layout.build import build_table
+    from struct_layout.build import Outcome, build_files, build_table
 
     start = time.monotonic()
-    outcome = build_table(options.kdir, options.plugin, options.output, options.headers, options.cc)
+    if options.files:
+        if options.kdir or options.headers:
+            raise LayoutError("C files are built alone: leave --kdir and --headers out")
+        outcome: Outcome = build_files(
+            options.files, options.output, options.flags, options.cc, options.plugin
+        )
+    elif options.kdir is None or options.plugin is None:
+        raise LayoutError("give C files, or --kdir and --plugin for the kernel's headers")
+    else:
+        outcome = build_table(
+            options.kdir, options.plugin, options.output, options.headers, options.cc,
+            keep_going=options.keep_going,
+        )  # fmt: skip
+    for header in outcome.dropped:
+        print("left out, as it does not compile: " + header.replace("\t", ": "), file=sys.stderr)
     table = outcome.table
     counts = table.counts()
     what = f"built in {time.monotonic() - start:.1f} s" if outcome.made else "up to date"
@@ -66,26 +80,80 @@ def _build(options: argparse.Namespace) -> int:
     return 0
 
 
-def _show(options: argparse.Namespace) -> int:
-    from struct_layout.show import as_data, render
+def _headers(options: argparse.Namespace) -> int:
+    from struct_layout.headers.report import report
 
-    table = load_table(options.table)
-    kind, name = split_kind(options.name)
+    print(report(options.kdir, load_table(options.table)), end="")
+    return 0
+
+
+def _named(table: Table, wanted: str) -> list[Named]:
+    kind, name = split_kind(wanted)
     found = of_kind(table.find(name), kind)
     if not found:
-        raise LayoutError(unknown_name(options.name, table))
-    if options.json:
-        print(json.dumps([as_data(type) for type in found], indent=1))
-        return 0
-    text = "\n\n".join(render(type) for type in found)
+        raise LayoutError(unknown_name(wanted, table))
+    return found
+
+
+def _highlighted(text: str) -> str:
+    """Colour C for a terminal, when that is wanted and pygments is there."""
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         with contextlib.suppress(ImportError):
             from pygments import highlight
             from pygments.formatters import TerminalFormatter
             from pygments.lexers import CLexer
 
-            text = highlight(text, CLexer(), TerminalFormatter()).rstrip("\n")
-    print(text)
+            return str(highlight(text, CLexer(), TerminalFormatter())).rstrip("\n")
+    return text
+
+
+def _show(options: argparse.Namespace) -> int:
+    from struct_layout.show import as_data, render
+
+    found = _named(load_table(options.table), options.name)
+    if options.json:
+        print(json.dumps([as_data(type) for type in found], indent=1))
+    else:
+        print(_highlighted("\n\n".join(render(type) for type in found)))
+    return 0
+
+
+def _find(options: argparse.Namespace) -> int:
+    from struct_layout.find import at_offset
+
+    try:
+        offset = int(options.offset, 0)
+    except ValueError:
+        raise LayoutError(f"'{options.offset}' is no offset: 696 or 0x2b8") from None
+    places = [
+        place
+        for type in _named(load_table(options.table), options.name)
+        for place in at_offset(type, offset)
+    ]
+    if options.json:
+        print(json.dumps([place.as_data() for place in places], indent=1))
+        return 0
+    name = split_kind(options.name)[1]
+    if not places:
+        print(f"{name}+{offset:#x} is in a hole")
+    for place in places:
+        into = f" +{place.into:#x}" if place.into else ""
+        path = f"{name}.{place.path}" if place.path else name
+        print(f"{path}{into}  {place.type}")
+    return 0
+
+
+def _dump(options: argparse.Namespace) -> int:
+    from struct_layout.show import as_data, render
+
+    table = load_table(options.table)
+    types = [type for name in table.type_names() for type in table.find(name)]
+    if options.json:
+        json.dump([as_data(type) for type in types], sys.stdout)
+        print()
+        return 0
+    for type in types:
+        print(_highlighted(render(type)), end="\n\n")
     return 0
 
 
@@ -126,9 +194,18 @@ def _parser() -> argparse.ArgumentParser:
     plugin.add_argument("--kdir", type=Path, help="take the compiler that built this kernel")
     plugin.set_defaults(run=_plugin)
 
-    build = commands.add_parser("build", help="build a layout table from kernel headers")
-    build.add_argument("--kdir", type=Path, required=True, help="the kernel's build tree")
-    build.add_argument("--plugin", type=Path, required=True, metavar="SO")
+    build = commands.add_parser(
+        "build",
+        help="build a layout table of C files, or of the kernel's headers",
+        usage="%(prog)s FILE.c... -o TABLE [--cc CC] [-- CFLAGS]\n"
+        "       %(prog)s --kdir KDIR --plugin SO -o TABLE [--headers HEADER...] [--keep-going]",
+    )
+    build.add_argument("files", nargs="*", type=Path, metavar="FILE.c")
+    build.add_argument("--kdir", type=Path, help="the kernel's build tree")
+    build.add_argument("--plugin", type=Path, metavar="SO")
+    build.add_argument(
+        "--keep-going", action="store_true", help="leave out headers that do not compile"
+    )
     build.add_argument("-o", "--output", type=Path, required=True, metavar="TABLE")
     build.add_argument(
         "--headers", nargs="+", default=[], metavar="HEADER", help="more of them: linux/x.h, ./x.h"
@@ -136,9 +213,23 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--cc", help="the compiler (default: gcc of the kernel's major version)")
     build.set_defaults(run=_build)
 
+    headers = commands.add_parser(
+        "headers", help="count what the kernel's public headers define and a table lacks"
+    )
+    headers.add_argument("--kdir", type=Path, required=True, help="the kernel's build tree")
+    headers.set_defaults(run=_headers)
+
     show = commands.add_parser("show", help="print a type with offsets, sizes and holes")
     show.add_argument("name")
     show.set_defaults(run=_show)
+
+    find = commands.add_parser("find", help="name the member at an offset: find 0x2b8 task_struct")
+    find.add_argument("offset")
+    find.add_argument("name")
+    find.set_defaults(run=_find)
+
+    dump = commands.add_parser("dump", help="print all types of a table")
+    dump.set_defaults(run=_dump)
 
     listing = commands.add_parser("list", help="list the types of a table")
     listing.add_argument("glob", nargs="?", default="*")
@@ -149,15 +240,22 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--vmlinux", type=Path, required=True)
     check.set_defaults(run=_check)
 
-    for command in (show, listing, check):
+    for command in (show, find, dump, listing, check, headers):
         command.add_argument("--table", type=Path, required=True, help="a table, or a kpy.ko")
+    for command in (show, find, dump, listing, check):
         command.add_argument("--json", action="store_true")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    flags: list[str] = []
+    if "--" in words:
+        at = words.index("--")
+        words, flags = words[:at], words[at + 1 :]
+    options = _parser().parse_args(words)
+    options.flags = flags
     try:
         status: int = options.run(options)
         sys.stdout.flush()

@@ -3,25 +3,38 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from struct_layout.gcc import Compiler, find_compiler
+from struct_layout.gcc import Compiler, build_plugin, find_compiler
+from struct_layout.headers import AMBIGUOUS, OMIT, Unit
+from struct_layout.headers import units as header_units
 from struct_layout.merge import merge
-from struct_layout.model import Contents, Identity, LayoutError
+from struct_layout.model import Contents, Declaration, Enum, Identity, LayoutError, Record, Type
 from struct_layout.records import read_unit
 from struct_layout.table import LayoutTableError, Table
 from struct_layout.table_writer import write_table
 
-HEADERS = Path(__file__).parent / "headers"
+# Functions of assembler that the kernel's BTF does not have.
+_ASSEMBLER = frozenset((
+    "memcpy", "memmove", "memset", "__memcpy", "__memmove", "__memset", "copy_page", "clear_page",
+    "copy_user_generic_unrolled", "copy_user_generic_string", "csum_partial_copy_generic",
+    "clear_page_rep", "clear_page_orig", "clear_page_erms", "copy_mc_fragile", "__x86_return_thunk",
+    "rdmsr_safe_regs", "wrmsr_safe_regs", "hweight_long", "__sw_hweight32", "__sw_hweight64",
+))  # fmt: skip
 # Part of what decides about a table: change one of them, and it is made again.
-_SOURCES = ("build", "merge", "model", "records", "table", "table_writer")
+_SOURCES = (
+    "build", "merge", "model", "records", "table", "table_writer", "words", "headers/__init__",
+)  # fmt: skip
+_ROUNDS = 30  # of compiling without the headers that failed before
 
 
 class Kernel(NamedTuple):
@@ -34,18 +47,12 @@ class Kernel(NamedTuple):
     config: str  # digest of its configuration
 
 
-class Unit(NamedTuple):
-    """A translation unit that shows headers to the plugin."""
-
-    name: str
-    text: str
-
-
 class Outcome(NamedTuple):
     """What `build_table` did."""
 
     table: Table
     made: bool
+    dropped: tuple[str, ...] = ()  # headers left out, each with the compiler's message
 
 
 def read_kernel(kdir: Path) -> Kernel:
@@ -93,9 +100,9 @@ def choose_compiler(kernel: Kernel, command: str | None) -> Compiler:
     return compiler
 
 
-def units(headers: Sequence[str]) -> list[Unit]:
+def units(kdir: Path, headers: Sequence[str]) -> list[Unit]:
     """Return our units, and one for the headers that the user adds."""
-    found = [Unit(path.stem, path.read_text("utf-8")) for path in sorted(HEADERS.glob("*.c"))]
+    found = header_units(kdir)
     extra: list[str] = []
     for header in headers:
         path = Path(header)
@@ -120,8 +127,13 @@ def build_table(
     output: Path,
     headers: Sequence[str] = (),
     command: str | None = None,
+    keep_going: bool = False,
 ) -> Outcome:
-    """Make the table, unless the one that is there was made of the same."""
+    """Make the table, unless the one that is there was made of the same.
+
+    A header of the kernel that does not compile is left out, and said in the outcome; one that
+    the user asked for raises LayoutError unless `keep_going`.
+    """
     kernel = read_kernel(kdir)
     compiler = choose_compiler(kernel, command)
     if not plugin.is_file():
@@ -129,7 +141,7 @@ def build_table(
             f"there is no plugin {plugin}: make it with "
             f"python3 -m struct_layout plugin -o {plugin} --cc {compiler.command}"
         )
-    chosen = units(headers)
+    chosen = [unit._replace(optional=True) if keep_going else unit for unit in units(kdir, headers)]
     inputs = _inputs(kernel, compiler, plugin, chosen)
     stamp = output.with_name(output.name + ".stamp")
     known = _up_to_date(output, stamp, inputs)
@@ -137,12 +149,17 @@ def build_table(
         return Outcome(known, False)
     folder = output.parent / "layout-units"
     stamp.unlink(missing_ok=True)
-    _compile(kernel, compiler, plugin.resolve(), folder, chosen)
+    chosen, dropped = _compile(kernel, compiler, plugin.resolve(), folder, chosen)
     files = _dependencies(kernel, folder, chosen)
     read = [read_unit(folder / f"{unit.name}.records") for unit in chosen]
     contents = merge([unit.contents for unit in read])
-    # A static function of a header has no address to call, so it needs no prototype.
-    contents = Contents(contents.types, [d for d in contents.declarations if not d.static])
+    for type in contents.types:
+        if isinstance(type, (Record, Enum)) and type.name in AMBIGUOUS:
+            type.local = True
+    contents = Contents(
+        [type for type in contents.types if not _omitted(type)],
+        [decl for decl in contents.declarations if _wanted(decl)],
+    )
     identity = Identity(
         kernel.release,
         compiler.banner,
@@ -156,7 +173,66 @@ def build_table(
     part.replace(output)
     state = {"inputs": inputs, "files": [str(file) for file in files], "state": _state(files)}
     stamp.write_text(json.dumps(state), "utf-8")
+    return Outcome(Table(data), True, dropped)
+
+
+def _omitted(type: Type) -> bool:
+    name = type.name if isinstance(type, Record) else None
+    return bool(name) and any(fnmatch.fnmatch(str(name), glob) for glob in OMIT)
+
+
+def _wanted(decl: Declaration) -> bool:
+    """Whether a declaration is worth its place: BTF has the functions, but not the variables.
+
+    A static one of a header has no address. Functions that are written in assembler have no
+    BTF either: those that every kernel has are kept.
+    """
+    return not decl.static and (not decl.function or decl.name in _ASSEMBLER)
+
+
+def build_files(
+    files: Sequence[Path],
+    output: Path,
+    flags: Sequence[str] = (),
+    command: str | None = None,
+    plugin: Path | None = None,
+) -> Outcome:
+    """Make a table of any C files, compiled with `flags` by `command` (default: gcc-12)."""
+    compiler = find_compiler(command or "gcc-12")
+    read = []
+    with tempfile.TemporaryDirectory(prefix="kpy-layout-") as name:
+        folder = Path(name)
+        if plugin is None:
+            plugin = _own_plugin(compiler)
+        for number, file in enumerate(files):
+            records = folder / f"{number}.records"
+            call = [
+                compiler.command, *flags, "-fsyntax-only", "-w", f"-fplugin={plugin.resolve()}",
+                f"-fplugin-arg-{plugin.stem}-output={records}", str(file),
+            ]  # fmt: skip
+            done = subprocess.run(call, capture_output=True, text=True, check=False)
+            if done.returncode or not records.exists():
+                raise LayoutError(f"{file} does not compile:\n{done.stderr.strip()}")
+            read.append(read_unit(records))
+        contents = merge([unit.contents for unit in read])
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes() + b"\0")
+    identity = Identity(
+        " ".join(file.name for file in files), compiler.banner, digest.digest(),
+        read[0].pointer_size, read[0].big_endian,
+    )  # fmt: skip
+    data = write_table(contents, identity)
+    output.write_bytes(data)
     return Outcome(Table(data), True)
+
+
+def _own_plugin(compiler: Compiler) -> Path:
+    """Return the plugin for a compiler from the user's cache, built when it is not there."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    path = cache / "kpy" / f"plugin-{compiler.version}" / "kpy_layout.so"
+    build_plugin(path, compiler.command)
+    return path
 
 
 # ---- Is it still good? ---------------------------------------------------------------------------
@@ -174,7 +250,8 @@ def _inputs(kernel: Kernel, compiler: Compiler, plugin: Path, chosen: Iterable[U
 
 def _flat(chosen: Iterable[Unit]) -> Iterable[str]:
     for unit in chosen:
-        yield from unit
+        yield unit.name
+        yield unit.text
 
 
 def _state(files: Iterable[Path]) -> str:
@@ -217,17 +294,42 @@ def _digest(kernel: Kernel, chosen: Iterable[Unit], files: Iterable[Path]) -> by
 
 def _compile(
     kernel: Kernel, compiler: Compiler, plugin: Path, folder: Path, chosen: Sequence[Unit]
-) -> None:
+) -> tuple[list[Unit], tuple[str, ...]]:
+    """Compile the units; return them as they were compiled, and what was left out of them."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.records*"):  # a compile that was killed leaves parts
         old.unlink()
+    done: list[Unit] = []
+    dropped: list[str] = []
+    waiting = list(chosen)
+    for _ in range(_ROUNDS):
+        output = _make(kernel, compiler, plugin, folder, waiting)
+        failed = [unit for unit in waiting if not (folder / f"{unit.name}.records").exists()]
+        done += [unit for unit in waiting if unit not in failed]
+        if not failed:
+            order = [unit.name for unit in chosen]
+            return sorted(done, key=lambda unit: order.index(unit.name)), tuple(dropped)
+        waiting = []
+        for unit in failed:
+            without, header, message = _without(folder, unit, output)
+            if not unit.optional or without is None:
+                raise LayoutError(_blame(folder, failed, output))
+            dropped.append(f"{header}\t{message}")
+            waiting.append(without)
+    raise LayoutError(_blame(folder, waiting, output))
+
+
+def _make(
+    kernel: Kernel, compiler: Compiler, plugin: Path, folder: Path, chosen: Sequence[Unit]
+) -> str:
+    """Run Kbuild; return what it printed."""
     makefile = ["# Made by python3 -m struct_layout build\n"]
     for unit in chosen:
         (folder / f"{unit.name}.c").write_text(unit.text, "utf-8")
         (folder / f"{unit.name}.o").unlink(missing_ok=True)
         makefile.append(
             f"obj-m += {unit.name}.o\n"
-            f"CFLAGS_{unit.name}.o := -fplugin={plugin} "
+            f"CFLAGS_{unit.name}.o := -w -g0 -fplugin={plugin} "
             f"-fplugin-arg-{plugin.stem}-output=$(obj)/{unit.name}.records\n"
         )
     (folder / "Kbuild").write_text("".join(makefile), "utf-8")
@@ -239,16 +341,35 @@ def _compile(
     }
     environment["LC_ALL"] = "C"
     command = [
-        "make", "-C", str(kernel.kdir), f"M={folder.resolve()}", f"CC={compiler.command}",
+        "make", "-k", f"-j{os.cpu_count() or 1}", "-Otarget", "-C", str(kernel.kdir),
+        f"M={folder.resolve()}", f"CC={compiler.command}",
         *(f"{unit.name}.o" for unit in chosen),
     ]  # fmt: skip
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     except OSError as error:
         raise LayoutError(f"cannot run make: {error.strerror}") from None
-    missing = [u.name for u in chosen if not (folder / f"{u.name}.records").exists()]
-    if done.returncode or missing:
-        raise LayoutError(_blame(folder, chosen, done.stdout + done.stderr))
+    return done.stdout + done.stderr
+
+
+def _without(folder: Path, unit: Unit, output: str) -> tuple[Unit | None, str, str]:
+    """Return the unit without the header that failed first, that header, and the message."""
+    place = re.compile(re.escape(str(folder.resolve() / unit.name)) + r"\.c:(\d+)")
+    number = 0
+    for line in output.splitlines():
+        found = place.search(line)
+        if found:
+            number = int(found.group(1))
+        error = re.search(r": (?:fatal )?error: (.*)", line)
+        if error and number:
+            lines = unit.text.splitlines()
+            include = re.match(r"#include\s*[<\"](.+?)[>\"]", lines[number - 1])
+            if include is None:
+                break
+            lines[number - 1] = ""  # the others keep their numbers
+            text = "\n".join(lines) + "\n"
+            return unit._replace(text=text), include.group(1), error.group(1)
+    return None, "", ""
 
 
 def _blame(folder: Path, chosen: Iterable[Unit], output: str) -> str:

@@ -3,15 +3,14 @@
 
 The format is documented, byte by byte, in docs/layout-table.md; in short:
 
-- a header: magic "KPYLAYT1", version, total size, CRC-32, identity (kernel release, compiler,
+- a header: magic "KPYLAYT2", version, total size, CRC-32, identity (kernel release, compiler,
   SHA-256 of the header set), and where the sections are;
-- sections of fixed-size entries of little-endian u32: name index, records, members, enums,
-  constants, typedefs, base types, declarations, a pool of type words, wide values, strings.
-
-A *type word* is a u32: kind in the top 5 bits, payload in the other 27. For records, enums,
-typedefs and base types the payload is the index of an entry; for everything with parts
-(pointers, arrays, functions, …) it is the index in the pool where the parts begin. Parts always
-lie before the word that refers to them, or behind a record or typedef, so readers terminate.
+- *types*, each a few bytes long, numbered from 0 with the most used first, and a block index
+  with the place of every 16th;
+- *bodies*: the members of records and the constants of enums, one after the other;
+- an index of type names and the declarations, both sorted by name;
+- the names, sorted, those with several uses first, each
+  without what it shares with the one before, and shortened by words.
 
 `Table(data)` checks magic, version, size and checksum before it looks at anything else and
 raises `LayoutTableError`, one line, for data that is not a sound table.
@@ -21,6 +20,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple, Union
 
@@ -44,8 +44,8 @@ from struct_layout.model import (
     Void,
 )
 
-MAGIC = b"KPYLAYT1"
-VERSION = 1
+MAGIC = b"KPYLAYT2"
+VERSION = 2
 
 # magic, version, header size, total size, CRC-32, flags, sections, digest, release, compiler
 HEADER = struct.Struct("<8sIIIIII32sIIII")
@@ -55,15 +55,17 @@ FLAG_BIG_ENDIAN = 1
 POINTER_SHIFT = 8
 
 # The sections in their order, and the size of an entry of each.
-INDEX, RECORDS, MEMBERS, ENUMS, CONSTANTS, TYPEDEFS, BASES, DECLS, POOL, WIDE, STRINGS = range(11)
-ENTRY_SIZES = (4, 16, 12, 12, 8, 8, 8, 8, 4, 8, 1)
+NAMES, BLOCKS, TYPES, BODIES, DECLS, TEXT_BLOCKS, TEXT, PAIRS = range(8)
+ENTRY_SIZES = (3, 8, 1, 1, 8, 4, 1, 2)
 HEADER_SIZE = HEADER.size + len(ENTRY_SIZES) * SECTION.size
+BLOCK = 16  # types, or names, per entry of the block index
 
-# Kinds of type words.
+# Kinds of types: the low four bits of an entry's first byte; the flags are above.
 (
     T_VOID,
     T_BASE,
-    T_RECORD,
+    T_STRUCT,
+    T_UNION,
     T_ENUM,
     T_TYPEDEF,
     T_POINTER,
@@ -71,40 +73,54 @@ HEADER_SIZE = HEADER.size + len(ENTRY_SIZES) * SECTION.size
     T_FUNCTION,
     T_QUALIFIED,
     T_SPACE,
-    T_BITFIELD,
     T_VECTOR,
     T_COMPLEX,
     T_OPAQUE,
     T_VARIABLE,
 ) = range(15)
-PAYLOAD_BITS = 27
-PAYLOAD = (1 << PAYLOAD_BITS) - 1
-QUAL_SHIFT = 23  # in the payload of T_QUALIFIED: four bits of qualifiers over the pool index
-QUALS = "cvra"
-FLEXIBLE = 0xFFFFFFFF  # the count of a flexible array
-NO_SIZE = 0xFFFFFFFF  # of something opaque: unknown, or too large for a table
+FLAG_SHIFT = 4
+QUALS = "cvra"  # the flags of T_QUALIFIED, from the lowest
+ENCODINGS = ("unsigned", "signed", "bool", "float")  # the flags of T_BASE
+F_VARIADIC, F_UNPROTOTYPED = 1, 2  # the flags of T_FUNCTION
+# The info number of records: log2 of the alignment in the low 6 bits, then flags.
+R_PACKED, R_INCOMPLETE, R_LOCAL, R_REVERSE, R_TRANSPARENT, R_OPAQUE = (1 << n for n in range(6, 12))
+# The same of enums.
+E_SIGNED, E_INCOMPLETE, E_LOCAL = (1 << n for n in range(6, 9))
+ALIGN = 63
+NO_SIZE = 0xFFFFFFFF  # too large for a table
 
-# Kinds of index entries (top 4 bits; the rest is an index in the section).
-I_RECORD, I_ENUM, I_TYPEDEF, I_DECL, I_CONSTANT = range(1, 6)
-INDEX_SHIFT = 28
+# A member's first byte: flags, and how far it is from the one before.
+M_TYPE, M_NAME, M_BITS = 1, 2, 4  # a type other than the one before has; a name; a bitfield
+M_STEP_SHIFT = 3
+# Distances in bits that a step stands for; 0: written out, 31: the width of the bitfield before.
+STEPS = (
+    None, 0, 8, 16, 32, 64, 128, 192, 256, 320, 384, 448, 512, 24, 48, 96, 40, 56, 80, 160, 224,
+    288, 640, 1024, 2048, 768, 1, 2, 4, 12, 144,
+)  # fmt: skip
+STEP_WIDTH = 31
 
-# The info word of records.
-R_UNION = 1
-R_ALIGN_SHIFT = 2  # log2, 6 bits
-R_PACKED, R_INCOMPLETE, R_LOCAL, R_REVERSE, R_TRANSPARENT, R_OPAQUE = (1 << n for n in range(8, 14))
-# The info word of enums: size in the low byte.
-E_SIGNED, E_WIDE, E_INCOMPLETE, E_LOCAL = (1 << n for n in range(8, 12))
-E_ALIGN_SHIFT = 16  # log2, 6 bits
-# The info word of base types: size, encoding << 8, bits << 16.
-ENCODINGS = ("unsigned", "signed", "bool", "float")
+# A constant's first byte: how its value and its name differ from those before.
+C_VALUE, C_PREFIX = 1, 2
+C_LENGTH_SHIFT = 2
+C_LONG = 63  # the length is written out
+# A name's first byte: what it shares with the one before, and how long its code is, less 1.
+N_LENGTH_SHIFT = 5
+N_LENGTHS = 8
+N_LONG = 31  # both are written out
+# In names, bytes that no C identifier has stand for words: pairs of bytes, words in turn perhaps.
+WORD_ESCAPE = 0xFF  # the next byte stands for itself
+PLAIN = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")
+WORD_BYTES = bytes(byte for byte in range(WORD_ESCAPE) if byte not in PLAIN)
+WORDS_MAX = len(WORD_BYTES)
+WORD_NUMBERS = {byte: number for number, byte in enumerate(WORD_BYTES)}
+
 # Flags over the name of declarations.
 D_STATIC, D_INLINE, D_NORETURN, D_PERCPU = (1 << n for n in range(31, 27, -1))
 D_NAME = (1 << 28) - 1
-# The second part of a function: number of parameters and flags.
-F_VARIADIC, F_UNPROTOTYPED = 1 << 31, 1 << 30
-F_COUNT = (1 << 16) - 1
 
 _MAX_DEPTH = 60  # of nested types; C has no business being deeper
+_MAX_WORD = 255  # bytes of a dictionary's word
+_U64 = (1 << 64) - 1
 
 Buffer = Union[bytes, bytearray, memoryview]
 Named = Union[Record, Enum, Typedef]
@@ -114,12 +130,13 @@ class LayoutTableError(LayoutError):
     """The data is not a layout table that this version can read."""
 
 
-class IndexEntry(NamedTuple):
-    """One entry of the name index."""
+class _Entry(NamedTuple):
+    """A type, taken apart."""
 
-    name: bytes
     kind: int
-    number: int
+    flags: int
+    numbers: tuple[int, ...]
+    body: int  # where its members or constants begin
 
 
 def checksum(data: Buffer) -> int:
@@ -129,6 +146,41 @@ def checksum(data: Buffer) -> int:
     return zlib.crc32(view[CRC_AT + 4 :], zlib.crc32(bytes(4), crc))
 
 
+def unzigzag(number: int) -> int:
+    """Return the signed number that an unsigned one stands for."""
+    return number >> 1 ^ -(number & 1)
+
+
+class _Cursor:
+    """Reads numbers of seven bits per byte, never past the end of their section."""
+
+    def __init__(self, data: bytes, at: int, end: int) -> None:
+        self.data, self.at, self.end = data, at, end
+
+    def byte(self) -> int:
+        if self.at >= self.end:
+            raise LayoutTableError("layout table with an entry that is cut")
+        self.at += 1
+        return self.data[self.at - 1]
+
+    def take(self, length: int) -> bytes:
+        if length > self.end - self.at:
+            raise LayoutTableError("layout table with a name that is cut")
+        self.at += length
+        return self.data[self.at - length : self.at]
+
+    def number(self) -> int:
+        result = shift = 0
+        while True:
+            byte = self.byte()
+            result |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return result
+            shift += 7
+            if shift > 63:
+                raise LayoutTableError("layout table with a number of more than 64 bits")
+
+
 class Table:
     """A layout table, read in place."""
 
@@ -136,14 +188,14 @@ class Table:
 
     def __init__(self, data: Buffer) -> None:
         self._data = data = bytes(data)
-        if len(data) < HEADER_SIZE or data[: len(MAGIC)] != MAGIC:
+        if len(data) < HEADER_SIZE or data[: len(MAGIC) - 1] != MAGIC[:-1]:
             raise LayoutTableError(
                 f"not a layout table ({len(data)} bytes, magic {data[: len(MAGIC)]!r})"
             )
-        (_, version, header_size, total, crc, flags, sections, digest, release, compiler, _, _) = (
-            HEADER.unpack_from(data)
+        (magic, version, header_size, total, crc, flags, sections, digest, release, compiler) = (
+            HEADER.unpack_from(data)[:10]
         )
-        if version != VERSION:
+        if version != VERSION or magic != MAGIC:
             raise LayoutTableError(
                 f"layout table of version {version}, this kpy reads {VERSION}: rebuild with make"
             )
@@ -162,15 +214,16 @@ class Table:
         self._count: list[int] = []
         for number, size in enumerate(ENTRY_SIZES):
             at, count = SECTION.unpack_from(data, HEADER.size + number * SECTION.size)
-            if at < HEADER_SIZE or at + count * size > total or (size > 1 and at % 4):
+            if at < HEADER_SIZE or at + count * size > total or at % 8:
                 raise LayoutTableError(f"layout table with section {number} outside of it")
             self._at.append(at)
             self._count.append(count)
-        strings_end = self._at[STRINGS] + self._count[STRINGS]
-        if self._count[STRINGS] == 0 or data[strings_end - 1] != 0:
-            raise LayoutTableError("layout table with unterminated strings")
-        if not (self._count[RECORDS] and self._count[ENUMS]):
-            raise LayoutTableError("layout table without end marks")
+        packed, self._shared = HEADER.unpack_from(data)[10:12]
+        pairs = (packed & 0xFF, packed >> 8)
+        if max(pairs) > WORDS_MAX or sum(pairs) != self._count[PAIRS]:
+            raise LayoutTableError("layout table with a dictionary that this kpy does not know")
+        self._words = [self._dictionary(0, pairs[0]), self._dictionary(pairs[0], pairs[1])]
+        self._names: list[bytes] = []
         self.identity = Identity(
             release=self._text(release),
             compiler=self._text(compiler),
@@ -178,11 +231,8 @@ class Table:
             pointer_size=flags >> POINTER_SHIFT & 0xFF,
             big_endian=bool(flags & FLAG_BIG_ENDIAN),
         )
-        self._records: dict[int, Record] = {}
-        self._enums: dict[int, Enum] = {}
-        self._typedefs: dict[int, Typedef] = {}
-        self._bases: dict[int, Base] = {}
-        self._words: dict[int, Type] = {}
+        self._entries: list[_Entry] = []
+        self._types: dict[int, Type] = {}
 
     # ---- The public side ---------------------------------------------------------------------
 
@@ -193,141 +243,230 @@ class Table:
 
     def counts(self) -> dict[str, int]:
         """Return how many entries of each kind there are."""
+        entries = self._all()
+        records = [e for e in entries if e.kind in (T_STRUCT, T_UNION)]
+        enums = [e for e in entries if e.kind == T_ENUM]
         return {
-            "records": self._count[RECORDS] - 1,
-            "members": self._count[MEMBERS],
-            "enums": self._count[ENUMS] - 1,
-            "constants": self._count[CONSTANTS],
-            "typedefs": self._count[TYPEDEFS],
+            "records": len(records),
+            "members": sum(entry.numbers[3] for entry in records),
+            "enums": len(enums),
+            "constants": sum(entry.numbers[3] for entry in enums),
+            "typedefs": sum(1 for entry in entries if entry.kind == T_TYPEDEF),
             "declarations": self._count[DECLS],
-            "names": self._count[INDEX],
+            "names": self._count[NAMES],
         }
 
     def find(self, name: str) -> list[Named]:
         """Return the structs, unions, enums and typedefs of that name."""
+        wanted = self._number(name)
+        low, high = 0, self._count[NAMES]
+        while low < high:
+            middle = (low + high) // 2
+            if self._index_name(middle) < wanted:
+                low = middle + 1
+            else:
+                high = middle
         found: list[Named] = []
-        for entry in self._range(name.encode()):
-            if entry.kind == I_RECORD:
-                found.append(self._record(entry.number))
-            elif entry.kind == I_ENUM:
-                found.append(self._enum(entry.number))
-            elif entry.kind == I_TYPEDEF:
-                found.append(self._typedef(entry.number))
+        while wanted and low < self._count[NAMES] and self._index_name(low) == wanted:
+            type = self._type(self._index(low))
+            assert isinstance(type, (Record, Enum, Typedef))
+            found.append(type)
+            low += 1
         return found
 
     def declaration(self, name: str) -> Declaration | None:
         """Return the function or variable of that name."""
-        for entry in self._range(name.encode()):
-            if entry.kind == I_DECL:
-                return self._declaration(entry.number)
+        wanted = self._number(name)
+        low, high = 0, self._count[DECLS]
+        while low < high:
+            middle = (low + high) // 2
+            if self._u32(DECLS, middle) & D_NAME < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        if wanted and low < self._count[DECLS] and self._u32(DECLS, low) & D_NAME == wanted:
+            return self._declaration(low)
         return None
 
     def constant(self, name: str) -> tuple[Enum, int] | None:
         """Return the enum that has a constant of that name, and the constant's value."""
-        for entry in self._range(name.encode()):
-            if entry.kind == I_CONSTANT:
-                enum = self._enum(self._owner(ENUMS, entry.number))
-                for constant, value in enum.constants:
-                    if constant == name:
-                        return enum, value
+        for enum in self.enums():
+            for constant, value in enum.constants:
+                if constant == name:
+                    return enum, value
         return None
 
     def type_names(self) -> list[str]:
         """Return the names of all structs, unions, enums and typedefs, sorted."""
-        kinds = (I_RECORD, I_ENUM, I_TYPEDEF)
-        names = {entry.name for entry in self._index() if entry.kind in kinds}
+        names = {self._name(self._index_name(n)) for n in range(self._count[NAMES])}
         return [name.decode("utf-8", "backslashreplace") for name in sorted(names)]
 
     def declarations(self) -> Iterator[Declaration]:
         """Iterate over the functions and variables, sorted by name."""
-        for number in range(self._count[DECLS]):
-            yield self._declaration(number)
+        found = [self._declaration(number) for number in range(self._count[DECLS])]
+        yield from sorted(found, key=lambda declaration: declaration.name.encode())
 
     def enums(self) -> Iterator[Enum]:
         """Iterate over all enums, those without a name too."""
-        for number in range(self._count[ENUMS] - 1):
-            yield self._enum(number)
+        for number, entry in enumerate(self._all()):
+            if entry.kind == T_ENUM:
+                enum = self._type(number)
+                assert isinstance(enum, Enum)
+                yield enum
 
     def records(self) -> Iterator[Record]:
         """Iterate over all structs and unions, those without a name too."""
-        for number in range(self._count[RECORDS] - 1):
-            yield self._record(number)
+        for number, entry in enumerate(self._all()):
+            if entry.kind in (T_STRUCT, T_UNION):
+                record = self._type(number)
+                assert isinstance(record, Record)
+                yield record
 
     # ---- Entries -----------------------------------------------------------------------------
 
+    def _cursor(self, section: int, offset: int = 0) -> _Cursor:
+        at = self._at[section]
+        if offset > self._count[section]:
+            raise LayoutTableError(f"layout table refers to byte {offset} of section {section}")
+        return _Cursor(self._data, at + offset, at + self._count[section])
+
     def _u32(self, section: int, entry: int, field: int = 0) -> int:
-        if not 0 <= entry < self._count[section]:
-            raise LayoutTableError(f"layout table refers to entry {entry} of section {section}")
         at = self._at[section] + entry * ENTRY_SIZES[section] + field * 4
         return int.from_bytes(self._data[at : at + 4], "little")
 
-    def _name(self, offset: int) -> bytes:
-        if offset >= self._count[STRINGS]:
-            raise LayoutTableError(f"layout table refers to string {offset}")
-        start = self._at[STRINGS] + offset
-        return self._data[start : self._data.index(0, start)]
+    def _name(self, number: int) -> bytes:
+        """Return the name of a number, b"" for 0."""
+        names = self._all_names()
+        if number >= len(names):
+            raise LayoutTableError(f"layout table refers to name {number}")
+        return names[number]
 
-    def _text(self, offset: int) -> str:
-        return self._name(offset).decode("utf-8", "backslashreplace")
+    def _all_names(self) -> list[bytes]:
+        if not self._names:
+            self._names = [b"", *self._read_names()]
+        return self._names
 
-    def _index_entry(self, number: int) -> IndexEntry:
-        word = self._u32(INDEX, number)
-        kind, target = word >> INDEX_SHIFT, word & ((1 << INDEX_SHIFT) - 1)
-        section = {
-            I_RECORD: RECORDS,
-            I_ENUM: ENUMS,
-            I_TYPEDEF: TYPEDEFS,
-            I_DECL: DECLS,
-            I_CONSTANT: CONSTANTS,
-        }.get(kind)
-        if section is None:
-            raise LayoutTableError(f"layout table with a name of unknown kind {kind}")
-        offset = self._u32(section, target)
-        return IndexEntry(self._name(offset & D_NAME if kind == I_DECL else offset), kind, target)
+    def _number(self, name: str) -> int:
+        """Return the number of a name, 0 when there is none."""
+        wanted, names = name.encode(), self._all_names()
+        first = 1
+        for end in (1 + self._shared, len(names)):
+            at = bisect_left(names, wanted, first, max(first, min(end, len(names))))
+            if at < len(names) and names[at] == wanted and wanted:
+                return at
+            first = end
+        return 0
 
-    def _index(self) -> Iterator[IndexEntry]:
-        for number in range(self._count[INDEX]):
-            yield self._index_entry(number)
+    def _read_names(self) -> Iterator[bytes]:
+        cursor = self._cursor(TEXT)
+        name = b""
+        number = 0
+        while cursor.at < cursor.end:
+            block, place = number // BLOCK, cursor.at - self._at[TEXT]
+            if number % BLOCK == 0 and (
+                block >= self._count[TEXT_BLOCKS] or self._u32(TEXT_BLOCKS, block) != place
+            ):
+                raise LayoutTableError("layout table with a wrong index of names")
+            head = cursor.byte()
+            prefix, length = head & N_LONG, (head >> N_LENGTH_SHIFT) + 1
+            if prefix == N_LONG:
+                prefix, length = cursor.number(), cursor.number()
+            name = name[:prefix] + self._expand(cursor.take(length), 0)
+            yield name
+            number += 1
 
-    def _range(self, name: bytes) -> Iterator[IndexEntry]:
-        low, high = 0, self._count[INDEX]
-        while low < high:
-            middle = (low + high) // 2
-            if self._index_entry(middle).name < name:
-                low = middle + 1
-            else:
-                high = middle
-        while low < self._count[INDEX]:
-            entry = self._index_entry(low)
-            if entry.name != name:
-                return
-            yield entry
-            low += 1
+    def _text(self, number: int) -> str:
+        return self._name(number).decode("utf-8", "backslashreplace")
 
-    def _owner(self, section: int, number: int) -> int:
-        """Return the record or enum whose members or constants include `number`."""
-        field = 2 if section == RECORDS else 1
-        low, high = 0, self._count[section] - 1
-        while low + 1 < high:
-            middle = (low + high) // 2
-            if self._u32(section, middle, field) <= number:
-                low = middle
-            else:
-                high = middle
-        return low
+    def _index(self, number: int) -> int:
+        at = self._at[NAMES] + number * 3
+        found = int.from_bytes(self._data[at : at + 3], "little")
+        if self._entry(found).kind not in (T_STRUCT, T_UNION, T_ENUM, T_TYPEDEF):
+            raise LayoutTableError(f"layout table with a name for type {found} that has none")
+        return found
 
-    def _record(self, number: int) -> Record:
-        record = self._records.get(number)
-        if record is not None:
-            return record
-        name, size, first, info = (self._u32(RECORDS, number, field) for field in range(4))
-        after = self._u32(RECORDS, number + 1, 2)
-        record = Record(
-            "union" if info & R_UNION else "struct",
+    def _index_name(self, number: int) -> int:
+        return self._entry(self._index(number)).numbers[0]
+
+    def _entry(self, number: int) -> _Entry:
+        entries = self._all()
+        if number >= len(entries):
+            raise LayoutTableError(f"layout table refers to type {number}")
+        return entries[number]
+
+    def _all(self) -> list[_Entry]:
+        """Take the types apart, once: here every one is going to be asked for."""
+        if not self._entries:
+            cursor = self._cursor(TYPES)
+            body = 0
+            entries: list[_Entry] = []
+            while cursor.at < cursor.end:
+                number = len(entries)
+                if number % BLOCK == 0:
+                    place = (cursor.at - self._at[TYPES], body)
+                    block = number // BLOCK
+                    if block >= self._count[BLOCKS] or place != (
+                        self._u32(BLOCKS, block),
+                        self._u32(BLOCKS, block, 1),
+                    ):
+                        raise LayoutTableError("layout table with a wrong block index")
+                entry = _read_entry(cursor, body)
+                if entry.kind in (T_STRUCT, T_UNION, T_ENUM):
+                    body += entry.numbers[4]
+                entries.append(entry)
+            self._entries = entries
+        return self._entries
+
+    def _type(self, number: int, depth: int = 0) -> Type:
+        known = self._types.get(number)
+        if known is None:
+            if depth > _MAX_DEPTH:
+                raise LayoutTableError("layout table with a type that contains itself")
+            known = self._types[number] = self._make(self._entry(number), depth + 1)
+        return known
+
+    def _make(self, entry: _Entry, depth: int) -> Type:
+        kind, flags, numbers = entry.kind, entry.flags, entry.numbers
+        if kind == T_VOID:
+            return Void()
+        if kind == T_BASE:
+            return Base(self._text(numbers[0]), numbers[1], ENCODINGS[flags & 3], numbers[2])
+        if kind in (T_STRUCT, T_UNION):
+            return self._record(entry)
+        if kind == T_ENUM:
+            return self._enum(entry)
+        if kind == T_OPAQUE:
+            return Opaque(numbers[1] - 1 if numbers[1] else None, self._text(numbers[0]))
+        if kind == T_TYPEDEF:
+            return Typedef(self._text(numbers[0]), self._type(numbers[1], depth))
+        target = self._type(numbers[0], depth)
+        if kind == T_POINTER:
+            return Pointer(target, self.identity.pointer_size)
+        if kind == T_ARRAY:
+            return Array(target, numbers[1] - 1 if numbers[1] else None)
+        if kind == T_VARIABLE:
+            return Array(target, None, variable=True)
+        if kind == T_QUALIFIED:
+            letters = "".join(letter for bit, letter in enumerate(QUALS) if flags >> bit & 1)
+            return Qualified(letters, target)
+        if kind == T_SPACE:
+            return Qualified("", target, numbers[1])
+        if kind == T_VECTOR:
+            return Vector(target, numbers[1])
+        if kind == T_COMPLEX:
+            return Complex(target, numbers[1])
+        assert kind == T_FUNCTION
+        params = tuple(self._type(number, depth) for number in numbers[2:])
+        return Function(target, params, bool(flags & F_VARIADIC), not flags & F_UNPROTOTYPED)
+
+    def _record(self, entry: _Entry) -> Record:
+        name, info, size = entry.numbers[:3]
+        return Record(
+            "union" if entry.kind == T_UNION else "struct",
             self._text(name) if name else None,
-            0 if size == NO_SIZE else size,
-            1 << (info >> R_ALIGN_SHIFT & 63),
-            load=lambda: [self._member(at) for at in range(first, after)],
+            size,
+            1 << (info & ALIGN),
+            load=lambda: self._members(entry),
             packed=bool(info & R_PACKED),
             incomplete=bool(info & R_INCOMPLETE),
             local=bool(info & R_LOCAL),
@@ -335,60 +474,83 @@ class Table:
             transparent=bool(info & R_TRANSPARENT),
             opaque=bool(info & R_OPAQUE),
         )
-        self._records[number] = record
-        return record
 
-    def _member(self, number: int) -> Member:
-        name, offset, word = (self._u32(MEMBERS, number, field) for field in range(3))
-        bits = None
-        if word >> PAYLOAD_BITS == T_BITFIELD:
-            word, bits = (self._u32(POOL, (word & PAYLOAD) + part) for part in range(2))
-        return Member(self._text(name) if name else None, offset, bits, self._type(word))
+    def _members(self, entry: _Entry) -> Iterator[Member]:
+        cursor = self._cursor(BODIES, entry.body)
+        offset = width = number = 0
+        for _ in range(entry.numbers[3]):
+            head = cursor.byte()
+            step = head >> M_STEP_SHIFT
+            if step == STEP_WIDTH:
+                offset += width
+            elif step:
+                offset += STEPS[step] or 0
+            else:
+                offset += unzigzag(cursor.number())
+            name = self._text(cursor.number()) if head & M_NAME else None
+            if head & M_TYPE:
+                number = cursor.number()
+            width = cursor.number() if head & M_BITS else 0
+            yield Member(name, offset, width if head & M_BITS else None, self._type(number))
 
-    def _enum(self, number: int) -> Enum:
-        enum = self._enums.get(number)
-        if enum is not None:
-            return enum
-        name, first, info = (self._u32(ENUMS, number, field) for field in range(3))
-        after = self._u32(ENUMS, number + 1, 1)
-        signed, wide = bool(info & E_SIGNED), bool(info & E_WIDE)
-        enum = Enum(
+    def _enum(self, entry: _Entry) -> Enum:
+        name, info, size = entry.numbers[:3]
+        return Enum(
             self._text(name) if name else None,
-            info & 0xFF,
-            signed,
-            load=lambda: [self._constant(at, signed, wide) for at in range(first, after)],
-            align=1 << (info >> E_ALIGN_SHIFT & 63),
+            size,
+            bool(info & E_SIGNED),
+            load=lambda: self._constants(entry),
+            align=1 << (info & ALIGN),
             incomplete=bool(info & E_INCOMPLETE),
             local=bool(info & E_LOCAL),
         )
-        self._enums[number] = enum
-        return enum
 
-    def _constant(self, number: int, signed: bool, wide: bool) -> tuple[str, int]:
-        name, value = (self._u32(CONSTANTS, number, field) for field in range(2))
-        bits = 32
-        if wide:
-            value, bits = self._u32(WIDE, value) | self._u32(WIDE, value, 1) << 32, 64
-        if signed and value >> (bits - 1):
-            value -= 1 << bits
-        return self._text(name), value
+    def _constants(self, entry: _Entry) -> Iterator[tuple[str, int]]:
+        cursor = self._cursor(BODIES, entry.body)
+        signed = entry.numbers[1] & E_SIGNED
+        name, prefix, value = b"", 0, -1
+        for _ in range(entry.numbers[3]):
+            head = cursor.byte()
+            value += unzigzag(cursor.number()) if head & C_VALUE else 1
+            value &= _U64
+            if head & C_PREFIX:
+                prefix = cursor.number()
+            length = head >> C_LENGTH_SHIFT
+            if length == C_LONG:
+                length = cursor.number()
+            name = name[:prefix] + self._expand(cursor.take(length), 1)
+            plain = value - (1 << 64) if signed and value >> 63 else value
+            yield name.decode("utf-8", "backslashreplace"), plain
 
-    def _typedef(self, number: int, depth: int = 0) -> Typedef:
-        typedef = self._typedefs.get(number)
-        if typedef is None:
-            target = self._type(self._u32(TYPEDEFS, number, 1), depth + 1)
-            typedef = Typedef(self._text(self._u32(TYPEDEFS, number)), target)
-            self._typedefs[number] = typedef
-        return typedef
+    def _expand(self, code: bytes, dictionary: int) -> bytes:
+        words = self._words[dictionary]
+        out = bytearray()
+        at = 0
+        while at < len(code):
+            byte = code[at]
+            if byte in PLAIN:
+                out.append(byte)
+            elif byte == WORD_ESCAPE:
+                at += 1
+                out += code[at : at + 1]
+            else:
+                out += _word(words, byte)
+            at += 1
+        return bytes(out)
 
-    def _base(self, number: int) -> Base:
-        base = self._bases.get(number)
-        if base is None:
-            info = self._u32(BASES, number, 1)
-            encoding = ENCODINGS[(info >> 8 & 0xFF) % len(ENCODINGS)]
-            base = Base(self._text(self._u32(BASES, number)), info & 0xFF, encoding, info >> 16)
-            self._bases[number] = base
-        return base
+    def _dictionary(self, first: int, count: int) -> list[bytes]:
+        """Return the words of a range of pairs."""
+        words: list[bytes] = []
+        for number in range(first, first + count):
+            at = self._at[PAIRS] + number * 2
+            word = b"".join(
+                bytes([byte]) if byte in PLAIN else _word(words, byte)
+                for byte in self._data[at : at + 2]
+            )
+            if len(word) > _MAX_WORD:
+                raise LayoutTableError("layout table with a word that is too long")
+            words.append(word)
+        return words
 
     def _declaration(self, number: int) -> Declaration:
         name = self._u32(DECLS, number)
@@ -401,60 +563,31 @@ class Table:
             percpu=bool(name & D_PERCPU),
         )
 
-    # ---- Type words --------------------------------------------------------------------------
 
-    def _type(self, word: int, depth: int = 0) -> Type:
-        known = self._words.get(word)
-        if known is not None:
-            return known
-        if depth > _MAX_DEPTH:
-            raise LayoutTableError("layout table with a type that contains itself")
-        made = self._make(word >> PAYLOAD_BITS, word & PAYLOAD, depth + 1)
-        self._words[word] = made
-        return made
+def _word(words: list[bytes], byte: int) -> bytes:
+    number = WORD_NUMBERS.get(byte, len(words))
+    if number >= len(words):
+        raise LayoutTableError(f"layout table refers to word {number}")
+    return words[number]
 
-    def _make(self, kind: int, payload: int, depth: int) -> Type:
-        if kind == T_VOID:
-            return Void()
-        if kind == T_BASE:
-            return self._base(payload)
-        if kind == T_RECORD:
-            return self._record(payload)
-        if kind == T_ENUM:
-            return self._enum(payload)
-        if kind == T_TYPEDEF:
-            return self._typedef(payload, depth)
-        if kind == T_QUALIFIED:
-            quals, payload = payload >> QUAL_SHIFT, payload & ((1 << QUAL_SHIFT) - 1)
-            letters = "".join(letter for bit, letter in enumerate(QUALS) if quals >> bit & 1)
-            return Qualified(letters, self._part(payload, depth))
-        if kind == T_FUNCTION:
-            return self._function(payload, depth)
-        if kind == T_OPAQUE:
-            size, why = self._u32(POOL, payload), self._text(self._u32(POOL, payload + 1))
-            return Opaque(None if size == NO_SIZE else size, why)
-        target = self._part(payload, depth)
-        if kind == T_POINTER:
-            return Pointer(target, self.identity.pointer_size)
-        if kind == T_VARIABLE:
-            return Array(target, None, variable=True)
-        number = self._u32(POOL, payload + 1)
-        if kind == T_ARRAY:
-            return Array(target, None if number == FLEXIBLE else number)
-        if kind == T_SPACE:
-            return Qualified("", target, number)
-        if kind == T_VECTOR:
-            return Vector(target, number)
-        if kind == T_COMPLEX:
-            return Complex(target, number)
+
+# How many numbers follow the first byte of each kind.
+_NUMBERS = {
+    T_VOID: 0, T_BASE: 3, T_STRUCT: 5, T_UNION: 5, T_ENUM: 5, T_TYPEDEF: 2, T_POINTER: 1,
+    T_ARRAY: 2, T_FUNCTION: 2, T_QUALIFIED: 1, T_SPACE: 2, T_VECTOR: 2, T_COMPLEX: 2, T_OPAQUE: 2,
+    T_VARIABLE: 1,
+}  # fmt: skip
+
+
+def _read_entry(cursor: _Cursor, body: int) -> _Entry:
+    head = cursor.byte()
+    kind, flags = head & 15, head >> FLAG_SHIFT
+    count = _NUMBERS.get(kind)
+    if count is None:
         raise LayoutTableError(f"layout table with a type of unknown kind {kind}")
-
-    def _part(self, at: int, depth: int) -> Type:
-        return self._type(self._u32(POOL, at), depth)
-
-    def _function(self, at: int, depth: int) -> Function:
-        info = self._u32(POOL, at + 1)
-        params = tuple(self._part(at + 2 + n, depth) for n in range(info & F_COUNT))
-        return Function(
-            self._part(at, depth), params, bool(info & F_VARIADIC), not info & F_UNPROTOTYPED
-        )
+    numbers = [cursor.number() for _ in range(count)]
+    if kind == T_FUNCTION:
+        if numbers[1] > cursor.end - cursor.at:
+            raise LayoutTableError("layout table with a function that is cut")
+        numbers += [cursor.number() for _ in range(numbers[1])]
+    return _Entry(kind, flags, tuple(numbers), body)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import struct
+from collections import Counter
 from collections.abc import Iterable
 
 from struct_layout import table as t
@@ -17,7 +17,6 @@ from struct_layout.model import (
     Function,
     Identity,
     LayoutError,
-    Member,
     Opaque,
     Pointer,
     Qualified,
@@ -27,8 +26,11 @@ from struct_layout.model import (
     Vector,
     Void,
 )
+from struct_layout.words import shorten
 
 _U32 = 1 << 32
+_U64 = (1 << 64) - 1
+_STEPS = {bits: step for step, bits in enumerate(t.STEPS) if bits is not None}
 
 
 def write_table(contents: Contents, identity: Identity) -> bytes:
@@ -45,282 +47,340 @@ def _log2(align: int) -> int:
     return max(align, 1).bit_length() - 1
 
 
-class _Strings:
-    """NUL-terminated strings; one that ends another shares its bytes. Offset 0 is no name."""
+def varint(value: int) -> bytes:
+    """Write a number in seven bits per byte, the lowest first."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def zigzag(value: int) -> int:
+    """Return the unsigned number that stands for a signed one of up to 64 bits."""
+    return (value << 1 ^ value >> 63) & _U64
+
+
+class _Names:
+    """The names, numbered from 1 (0 is no name): those with several uses first, both sorted."""
 
     def __init__(self) -> None:
-        self._wanted: dict[bytes, int] = {}
-        self.data = b""
+        self._uses: Counter[bytes] = Counter()
+        self._numbers: dict[bytes, int] = {}
+        self.text = b""
+        self.blocks = b""
+        self.pairs: list[bytes] = []
+        self.shared = 0  # how many are in the first part: whole blocks
 
-    def want(self, text: str) -> bytes:
-        name = text.encode()
-        if b"\0" in name:
-            raise LayoutError(f"name with a NUL byte: {text!r}")
-        self._wanted[name] = 0
-        return name
+    def want(self, text: str | None) -> None:
+        if text:
+            name = text.encode()
+            if b"\0" in name:
+                raise LayoutError(f"name with a NUL byte: {text!r}")
+            self._uses[name] += 1
 
     def place(self) -> None:
-        data = bytearray(b"\0")
-        previous, at = b"", 0
-        # Sorted by their ends, longer first: a tail follows the string that contains it.
-        for name in sorted(self._wanted, key=lambda name: name[::-1], reverse=True):
-            if not name:
-                continue
-            if not previous.endswith(name):
-                previous, at = name, len(data)
-                data += name + b"\0"
-            self._wanted[name] = at + len(previous) - len(name)
-        self.data = bytes(data)
+        often = sorted(name for name, uses in self._uses.items() if uses > 1)
+        once = sorted(name for name, uses in self._uses.items() if uses == 1)
+        fill = -len(often) % t.BLOCK
+        often = sorted(often + once[:fill])
+        names = often + once[fill:]
+        self.shared = len(often)
+        self._numbers = {name: number for number, name in enumerate(names, 1)}
+        prefixes = []
+        previous = b""
+        for number, name in enumerate(names):
+            prefixes.append(_common(previous, name) if number % t.BLOCK else 0)
+            previous = name
+        codes, self.pairs = shorten([name[n:] for name, n in zip(names, prefixes)])
+        text, blocks = bytearray(), bytearray()
+        for number, (prefix, code) in enumerate(zip(prefixes, codes)):
+            if number % t.BLOCK == 0:
+                blocks += len(text).to_bytes(4, "little")
+            if prefix < t.N_LONG and 1 <= len(code) <= t.N_LENGTHS:
+                text.append(prefix | len(code) - 1 << t.N_LENGTH_SHIFT)
+            else:
+                text.append(t.N_LONG)
+                text += varint(prefix) + varint(len(code))
+            text += code
+        self.text, self.blocks = bytes(text), bytes(blocks)
 
     def at(self, text: str | None) -> int:
-        return self._wanted[text.encode()] if text else 0
+        return self._numbers[text.encode()] if text else 0
+
+
+class _Node:
+    """A type as it will be written: what it has besides references, and those."""
+
+    def __init__(self, kind: int, flags: int = 0) -> None:
+        self.kind = kind
+        self.flags = flags
+        self.type: Type | None = None
+        self.text: str | None = None
+        self.numbers: tuple[int, ...] = ()  # written after the references
+        self.parts: list[int] = []
+        self.uses = 0
 
 
 class _Writer:
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
-        self.strings = _Strings()
-        self.records: list[Record] = []
-        self.enums: list[Enum] = []
-        self.typedefs: list[Typedef] = []
-        self.bases: list[Base] = []
-        self.numbers: dict[int, int] = {}
-        self.typedef_keys: dict[tuple[str, int], int] = {}
-        self.base_keys: dict[tuple[str, int, str, int], int] = {}
-        self.typedef_words: list[int] = []
-        self.pool: list[int] = []
-        self.pool_keys: dict[tuple[int, ...], int] = {}
-        self.words: dict[int, int] = {}
+        self.names = _Names()
+        self.nodes: list[_Node] = []
+        self.keys: dict[object, int] = {}
+        self.known: dict[int, int] = {}
         self.kept: list[Type] = []
-        self.opaque_names: dict[str, int] = {}
+        self.order: list[int] = []  # node to number
+        self.pairs: list[bytes] = []  # of constants' names
+        self.codes: dict[bytes, bytes] = {}  # what is written of constants' names
 
-    # ---- Type words --------------------------------------------------------------------------
+    # ---- Types -------------------------------------------------------------------------------
 
-    def word(self, type: Type) -> int:
-        known = self.words.get(id(type))
+    def node(self, type: Type) -> int:
+        """Return the node of a type and count one use of it."""
+        known = self.known.get(id(type))
         if known is None:
-            known = self.words[id(type)] = self._word(type)
+            known = self.known[id(type)] = self._node(type)
             self.kept.append(type)  # keeps the id taken
+        self.nodes[known].uses += 1
         return known
 
-    def _word(self, type: Type) -> int:
+    def _node(self, type: Type) -> int:
         if isinstance(type, Void):
-            return t.T_VOID << t.PAYLOAD_BITS
+            return self._add(t.T_VOID)
         if isinstance(type, Base):
-            return self._entry(t.T_BASE, self._base(type))
-        if isinstance(type, Record):
-            return self._entry(t.T_RECORD, self._number(type, self.records))
-        if isinstance(type, Enum):
-            return self._entry(t.T_ENUM, self._number(type, self.enums))
+            encoding = t.ENCODINGS.index(type.encoding)
+            return self._add(t.T_BASE, encoding, type.name, (), (type.size, type.bits))
+        if isinstance(type, (Record, Enum)):
+            return self._container(type)
         if isinstance(type, Typedef):
-            return self._entry(t.T_TYPEDEF, self._typedef(type))
-        if isinstance(type, Qualified):
-            return self._qualified(type)
+            return self._add(t.T_TYPEDEF, 0, type.name, (type.target,))
         if isinstance(type, Pointer):
-            return self._parts(t.T_POINTER, self.word(type.target))
+            return self._add(t.T_POINTER, 0, None, (type.target,))
         if isinstance(type, Array):
             if type.variable:
-                return self._parts(t.T_VARIABLE, self.word(type.target))
-            count = t.FLEXIBLE if type.count is None else type.count
-            if count >= _U32 or (count == t.FLEXIBLE and type.count is not None):
-                return self._opaque(None, "array")
-            return self._parts(t.T_ARRAY, self.word(type.target), count)
+                return self._add(t.T_VARIABLE, 0, None, (type.target,))
+            count = 0 if type.count is None else type.count + 1
+            if count >= _U32:
+                return self._add(t.T_OPAQUE, 0, "array", (), (0,))
+            return self._add(t.T_ARRAY, 0, None, (type.target,), (count,))
+        if isinstance(type, Qualified):
+            return self._qualified(type)
         if isinstance(type, Function):
-            info = len(type.params) | (t.F_VARIADIC if type.variadic else 0)
-            info |= 0 if type.prototyped else t.F_UNPROTOTYPED
-            if len(type.params) > t.F_COUNT:
-                return self._opaque(None, "function")
-            params = [self.word(param) for param in type.params]
-            return self._parts(t.T_FUNCTION, self.word(type.result), info, *params)
-        if isinstance(type, Vector):
-            return self._parts(t.T_VECTOR, self.word(type.target), type.size)
-        if isinstance(type, Complex):
-            return self._parts(t.T_COMPLEX, self.word(type.target), type.size)
+            flags = (t.F_VARIADIC if type.variadic else 0) | (
+                0 if type.prototyped else t.F_UNPROTOTYPED
+            )
+            return self._add(t.T_FUNCTION, flags, None, (type.result, *type.params))
+        if isinstance(type, (Vector, Complex)):
+            kind = t.T_VECTOR if isinstance(type, Vector) else t.T_COMPLEX
+            return self._add(kind, 0, None, (type.target,), (type.size,))
         assert isinstance(type, Opaque)
-        return self._opaque(type.size, type.why)
+        size = 0 if type.size is None or type.size >= t.NO_SIZE else type.size + 1
+        return self._add(t.T_OPAQUE, 0, type.why, (), (size,))
 
-    def _entry(self, kind: int, number: int) -> int:
-        if number > t.PAYLOAD:
-            raise LayoutError("too many types for a layout table")
-        return kind << t.PAYLOAD_BITS | number
+    def _add(
+        self,
+        kind: int,
+        flags: int = 0,
+        text: str | None = None,
+        parts: tuple[Type, ...] = (),
+        numbers: tuple[int, ...] = (),
+    ) -> int:
+        """Return the node for a type that is known by its contents alone."""
+        inner = [self.node(part) for part in parts]
+        key = (kind, flags, text, tuple(inner), numbers)
+        at = self.keys.get(key)
+        if at is not None:
+            for part in inner:
+                self.nodes[part].uses -= 1
+            return at
+        node = _Node(kind, flags)
+        node.text, node.parts, node.numbers = text, inner, numbers
+        return self._append(node, key)
 
-    def _parts(self, kind: int, *parts: int) -> int:
-        at = self.pool_keys.get(parts)
-        if at is None:
-            at = self.pool_keys[parts] = len(self.pool)
-            self.pool.extend(parts)
-        return self._entry(kind, at)
+    def _append(self, node: _Node, key: object) -> int:
+        self.keys[key] = len(self.nodes)
+        self.nodes.append(node)
+        self.names.want(node.text)
+        return len(self.nodes) - 1
 
-    def _opaque(self, size: int | None, why: str) -> int:
-        # The string's place is not known yet: a number below zero stands in.
-        self.strings.want(why)
-        marker = -1 - self.opaque_names.setdefault(why, len(self.opaque_names))
-        return self._parts(
-            t.T_OPAQUE, t.NO_SIZE if size is None or size >= t.NO_SIZE else size, marker
-        )
+    def _container(self, type: Record | Enum) -> int:
+        if isinstance(type, Enum):
+            node = _Node(t.T_ENUM)
+        else:
+            node = _Node(t.T_UNION if type.kind == "union" else t.T_STRUCT)
+        node.type, node.text = type, type.name
+        return self._append(node, id(type))
 
     def _qualified(self, type: Qualified) -> int:
-        word = self.word(type.target)
         if type.space:
-            word = self._parts(t.T_SPACE, word, type.space)
-        quals = sum(1 << t.QUALS.index(letter) for letter in set(type.quals))
-        if not quals:
-            return word
-        at = self._parts(t.T_QUALIFIED, word) & t.PAYLOAD
-        if at >= 1 << t.QUAL_SHIFT:
-            raise LayoutError("too many types for a layout table")
-        return t.T_QUALIFIED << t.PAYLOAD_BITS | quals << t.QUAL_SHIFT | at
+            plain = Qualified("", type.target, type.space)
+            if type.quals:
+                return self._node(self._keep(Qualified(type.quals, self._keep(plain))))
+            return self._add(t.T_SPACE, 0, None, (type.target,), (type.space,))
+        flags = sum(1 << t.QUALS.index(letter) for letter in set(type.quals))
+        if not flags:
+            return self._node(type.target)
+        return self._add(t.T_QUALIFIED, flags, None, (type.target,))
 
-    def _base(self, base: Base) -> int:
-        key = (base.name, base.size, base.encoding, base.bits)
-        if key not in self.base_keys:
-            self.base_keys[key] = len(self.bases)
-            self.bases.append(base)
-            self.strings.want(base.name)
-        return self.base_keys[key]
-
-    def _number(self, type: Type, entries: list) -> int:  # type: ignore[type-arg]
-        number = self.numbers.get(id(type))
-        if number is None:
-            number = self.numbers[id(type)] = len(entries)
-            entries.append(type)
-            self.kept.append(type)
-        return number
-
-    def _typedef(self, typedef: Typedef) -> int:
-        word = self.word(typedef.target)
-        key = (typedef.name, word)
-        if key not in self.typedef_keys:
-            self.typedef_keys[key] = len(self.typedefs)
-            self.typedefs.append(typedef)
-            self.typedef_words.append(word)
-            self.strings.want(typedef.name)
-        return self.typedef_keys[key]
+    def _keep(self, type: Type) -> Type:
+        self.kept.append(type)
+        return type
 
     # ---- The whole ---------------------------------------------------------------------------
 
     def write(self, contents: Contents) -> bytes:
         for type in contents.types:
-            self.word(type)
-        declarations = sorted(contents.declarations, key=lambda decl: decl.name.encode())
-        decl_words = [self.word(decl.type) for decl in declarations]
-        for decl in declarations:
-            self.strings.want(decl.name)
-        members, firsts = self._members()
-        constants, enum_firsts, wide = self._constants()
+            self.node(type)
+        decl_nodes = {id(decl): self.node(decl.type) for decl in contents.declarations}
+        for decl in contents.declarations:
+            self.names.want(decl.name)
+        self._reach()
         for text in (self.identity.release, self.identity.compiler):
-            self.strings.want(text)
-        self.strings.place()
-        at = self.strings.at
-        names = {number: name for name, number in self.opaque_names.items()}
-        sections: list[Iterable[tuple[int, ...]]] = [
-            self._index(declarations, constants),
-            self._record_entries(firsts, len(members)),
-            [(at(m.name), m.offset, word) for m, word in members],
-            self._enum_entries(enum_firsts, len(constants)),
-            [(at(name), value) for name, value in constants],
-            [(at(d.name), w) for d, w in zip(self.typedefs, self.typedef_words)],
-            [
-                (at(b.name), b.size | t.ENCODINGS.index(b.encoding) << 8 | b.bits << 16)
-                for b in self.bases
-            ],
-            [(at(d.name) | _decl_flags(d), word) for d, word in zip(declarations, decl_words)],
-            [(word if word >= 0 else at(names[-1 - word]),) for word in self.pool],
-            [(value & (_U32 - 1), value >> 32) for value in wide],
-        ]
-        if len(self.strings.data) > t.D_NAME:
+            self.names.want(text)
+        self.names.place()
+        enums = [node.type for node in self.nodes if isinstance(node.type, Enum)]
+        ordered = sorted({suffix for enum in enums for _, suffix in _suffixes(enum)})
+        codes, self.pairs = shorten(ordered)
+        self.codes = dict(zip(ordered, codes))
+        if len(self.names.text) > t.D_NAME:
             raise LayoutError("too many names for a layout table")
-        return self._assemble(sections)
+        ranked = sorted(range(len(self.nodes)), key=lambda at: (-self.nodes[at].uses, at))
+        self.order = [0] * len(ranked)
+        for new, old in enumerate(ranked):
+            self.order[old] = new
+        types, bodies, blocks = self._types(ranked)
+        declared = b"".join(
+            (self.names.at(decl.name) | _decl_flags(decl)).to_bytes(4, "little")
+            + self.order[decl_nodes[id(decl)]].to_bytes(4, "little")
+            for decl in sorted(contents.declarations, key=lambda decl: self.names.at(decl.name))
+        )
+        pairs = b"".join(self.names.pairs + self.pairs)
+        texts = [self.names.blocks, self.names.text, pairs]
+        return self._assemble([self._index(), blocks, types, bodies, declared, *texts])
 
-    def _members(self) -> tuple[list[tuple[Member, int]], list[int]]:
-        members: list[tuple[Member, int]] = []
-        firsts: list[int] = []
-        for record in self.records:  # grows while it is walked
-            firsts.append(len(members))
-            if record.name:
-                self.strings.want(record.name)
-            for member in () if _too_large(record) else record.members:
-                word = self.word(member.type)
-                if member.bits is not None:
-                    word = self._parts(t.T_BITFIELD, word, member.bits)
-                if member.name:
-                    self.strings.want(member.name)
-                members.append((member, word))
-        return members, firsts
+    def _reach(self) -> None:
+        """Give a node to everything that members refer to."""
+        at = 0
+        while at < len(self.nodes):
+            node = self.nodes[at]
+            at += 1
+            if isinstance(node.type, Record) and not _too_large(node.type):
+                previous = None
+                for member in node.type.members:
+                    self.names.want(member.name)
+                    part = self.node(member.type)
+                    node.parts.append(part)
+                    if part == previous:  # written once for all in a row
+                        self.nodes[part].uses -= 1
+                    previous = part
 
-    def _constants(self) -> tuple[list[tuple[str, int]], list[int], list[int]]:
-        constants: list[tuple[str, int]] = []
-        firsts: list[int] = []
-        wide: list[int] = []
-        for enum in self.enums:
-            firsts.append(len(constants))
-            if enum.name:
-                self.strings.want(enum.name)
-            for name, value in enum.constants:
-                self.strings.want(name)
-                if enum.size > 4:
-                    wide.append(value & ((1 << 64) - 1))
-                    value = len(wide) - 1
-                constants.append((name, value & (_U32 - 1)))
-        return constants, firsts, wide
+    def _types(self, ranked: list[int]) -> tuple[bytes, bytes, bytes]:
+        types, bodies, blocks = bytearray(), bytearray(), bytearray()
+        for new, old in enumerate(ranked):
+            node = self.nodes[old]
+            if new % t.BLOCK == 0:
+                blocks += len(types).to_bytes(4, "little") + len(bodies).to_bytes(4, "little")
+            types.append(node.kind | node.flags << t.FLAG_SHIFT)
+            if isinstance(node.type, Record):
+                body = self._members(node.type, node.parts)
+                self._head(types, _record_numbers(node.type), node.text, len(body))
+                bodies += body
+            elif isinstance(node.type, Enum):
+                body = self._constants(node.type)
+                self._head(types, _enum_numbers(node.type), node.text, len(body))
+                bodies += body
+            else:
+                types += self._plain(node)
+        return bytes(types), bytes(bodies), bytes(blocks)
 
-    def _record_entries(self, firsts: list[int], end: int) -> Iterable[tuple[int, ...]]:
-        for record, first in zip(self.records, firsts):
-            info = (t.R_UNION if record.kind == "union" else 0) | (
-                _log2(record.align) << t.R_ALIGN_SHIFT
+    def _head(
+        self, types: bytearray, numbers: tuple[int, ...], text: str | None, length: int
+    ) -> None:
+        for value in (self.names.at(text), *numbers, length):
+            types += varint(value)
+
+    def _plain(self, node: _Node) -> bytes:
+        parts = [self.order[part] for part in node.parts]
+        if node.kind == t.T_FUNCTION:
+            values = [parts[0], len(parts) - 1, *parts[1:]]
+        elif node.kind in (t.T_BASE, t.T_TYPEDEF, t.T_OPAQUE):
+            values = [self.names.at(node.text), *parts, *node.numbers]
+        else:
+            values = [*parts, *node.numbers]
+        return b"".join(varint(value) for value in values)
+
+    def _members(self, record: Record, parts: list[int]) -> bytes:
+        out = bytearray()
+        offset = width = 0
+        previous = -1
+        for member, part in zip(() if _too_large(record) else record.members, parts):
+            distance = member.offset - offset
+            step = _STEPS.get(distance, 0)
+            if not step and distance == width:
+                step = t.STEP_WIDTH
+            type = self.order[part]
+            head = (
+                (t.M_TYPE if type != previous else 0)
+                | (t.M_NAME if member.name else 0)
+                | (t.M_BITS if member.bits is not None else 0)
+                | step << t.M_STEP_SHIFT
             )
-            for flag, on in (
-                (t.R_PACKED, record.packed),
-                (t.R_INCOMPLETE, record.incomplete),
-                (t.R_LOCAL, record.local),
-                (t.R_REVERSE, record.reverse),
-                (t.R_TRANSPARENT, record.transparent),
-                (t.R_OPAQUE, record.opaque or _too_large(record)),
+            out.append(head)
+            if not step:
+                out += varint(zigzag(distance))
+            if member.name:
+                out += varint(self.names.at(member.name))
+            if type != previous:
+                out += varint(type)
+            if member.bits is not None:
+                out += varint(member.bits)
+            offset, width, previous = member.offset, member.bits or 0, type
+        return bytes(out)
+
+    def _constants(self, enum: Enum) -> bytes:
+        out = bytearray()
+        previous, prefix = -1, 0
+        for (name, value), (common, suffix) in zip(enum.constants, _suffixes(enum)):
+            if b"\0" in name.encode():
+                raise LayoutError(f"name with a NUL byte: {name!r}")
+            distance = value - previous & _U64
+            code = self.codes[suffix]
+            long = len(code) >= t.C_LONG
+            head = (t.C_VALUE if distance != 1 else 0) | (t.C_PREFIX if common != prefix else 0)
+            out.append(head | (t.C_LONG if long else len(code)) << t.C_LENGTH_SHIFT)
+            if distance != 1:
+                signed = distance - (1 << 64) if distance >> 63 else distance
+                out += varint(zigzag(signed))
+            if common != prefix:
+                out += varint(common)
+            if long:
+                out += varint(len(code))
+            out += code
+            previous, prefix = value, common
+        return bytes(out)
+
+    def _index(self) -> bytes:
+        entries: list[tuple[int, int, int]] = []
+        for at, node in enumerate(self.nodes):
+            type = node.type
+            if node.kind == t.T_TYPEDEF or (
+                isinstance(type, (Record, Enum))
+                and type.name
+                and not type.incomplete
+                and not type.local
             ):
-                info |= flag if on else 0
-            size = t.NO_SIZE if _too_large(record) else record.size
-            yield self.strings.at(record.name), size, first, info
-        yield 0, 0, end, 0
+                assert node.text is not None
+                entries.append((self.names.at(node.text), node.kind, self.order[at]))
+        if len(self.nodes) > 0xFFFFFF:
+            raise LayoutError("too many types for a layout table")
+        return b"".join(order.to_bytes(3, "little") for _, _, order in sorted(entries))
 
-    def _enum_entries(self, firsts: list[int], end: int) -> Iterable[tuple[int, ...]]:
-        for enum, first in zip(self.enums, firsts):
-            info = enum.size | _log2(enum.align) << t.E_ALIGN_SHIFT
-            for flag, on in (
-                (t.E_SIGNED, enum.signed),
-                (t.E_WIDE, enum.size > 4),
-                (t.E_INCOMPLETE, enum.incomplete),
-                (t.E_LOCAL, enum.local),
-            ):
-                info |= flag if on else 0
-            yield self.strings.at(enum.name), first, info
-        yield 0, end, 0
-
-    def _index(
-        self, declarations: list[Declaration], constants: list[tuple[str, int]]
-    ) -> Iterable[tuple[int]]:
-        entries: list[tuple[bytes, int, int]] = []
-        for number, record in enumerate(self.records):
-            if record.name and not record.incomplete and not record.local:
-                entries.append((record.name.encode(), t.I_RECORD, number))
-        for number, enum in enumerate(self.enums):
-            if enum.name and not enum.incomplete and not enum.local:
-                entries.append((enum.name.encode(), t.I_ENUM, number))
-        for number, typedef in enumerate(self.typedefs):
-            if not typedef.local:
-                entries.append((typedef.name.encode(), t.I_TYPEDEF, number))
-        for number, decl in enumerate(declarations):
-            entries.append((decl.name.encode(), t.I_DECL, number))
-        for number, (name, _) in enumerate(constants):
-            entries.append((name.encode(), t.I_CONSTANT, number))
-        for _, kind, number in sorted(entries):
-            yield (kind << t.INDEX_SHIFT | number,)
-
-    def _assemble(self, sections: list[Iterable[tuple[int, ...]]]) -> bytes:
-        blobs = [b"".join(_pack(entry) for entry in section) for section in sections]
-        blobs.append(self.strings.data)
+    def _assemble(self, sections: list[bytes]) -> bytes:
         body = bytearray()
         directory = b""
-        for blob, size in zip(blobs, t.ENTRY_SIZES):
+        for blob, size in zip(sections, t.ENTRY_SIZES):
             body += bytes(-(t.HEADER_SIZE + len(body)) % 8)
             directory += t.SECTION.pack(t.HEADER_SIZE + len(body), len(blob) // size)
             body += blob
@@ -339,18 +399,59 @@ class _Writer:
             flags,
             len(t.ENTRY_SIZES),
             self.identity.digest,
-            self.strings.at(self.identity.release),
-            self.strings.at(self.identity.compiler),
-            0,
-            0,
+            self.names.at(self.identity.release),
+            self.names.at(self.identity.compiler),
+            len(self.names.pairs) | len(self.pairs) << 8,
+            self.names.shared,
         )
         table = bytearray(header + directory + body)
         table[t.CRC_AT : t.CRC_AT + 4] = t.checksum(table).to_bytes(4, "little")
         return bytes(table)
 
 
-def _pack(entry: tuple[int, ...]) -> bytes:
-    return struct.pack(f"<{len(entry)}I", *entry)
+def _common(a: bytes, b: bytes) -> int:
+    """Return how many bytes two names begin with in common."""
+    for at, (x, y) in enumerate(zip(a, b)):
+        if x != y:
+            return at
+    return min(len(a), len(b))
+
+
+def _suffixes(enum: Enum) -> Iterable[tuple[int, bytes]]:
+    """Iterate over what each constant's name shares with the one before, and the rest of it."""
+    previous = b""
+    for text, _ in enum.constants:
+        name = text.encode()
+        common = _common(previous, name)
+        yield common, name[common:]
+        previous = name
+
+
+def _record_numbers(record: Record) -> tuple[int, int, int]:
+    info = _log2(record.align)
+    for flag, on in (
+        (t.R_PACKED, record.packed),
+        (t.R_INCOMPLETE, record.incomplete),
+        (t.R_LOCAL, record.local),
+        (t.R_REVERSE, record.reverse),
+        (t.R_TRANSPARENT, record.transparent),
+        (t.R_OPAQUE, record.opaque or _too_large(record)),
+    ):
+        info |= flag if on else 0
+    if _too_large(record):
+        return info, 0, 0
+    return info, record.size, len(record.members)
+
+
+def _enum_numbers(enum: Enum) -> tuple[int, int, int]:
+    info = _log2(enum.align)
+    for flag, on in (
+        (t.E_SIGNED, enum.signed),
+        (t.E_INCOMPLETE, enum.incomplete),
+        (t.E_LOCAL, enum.local),
+    ):
+        info |= flag if on else 0
+    return info, enum.size, len(enum.constants)
 
 
 def _decl_flags(decl: Declaration) -> int:

@@ -245,6 +245,25 @@ bool kpy_is_btf(struct kpy_ctype t)
 	return t.in && t.in->get == get;
 }
 
+static const char *constant(const struct kpy_types *in, u32 id, u32 i, s64 *value)
+{
+	const struct kpy_btf *btf = container_of(in, struct kpy_btf, types), *owner = btf;
+	const struct btf_type *t = at(&owner, id, 0);
+	const u32 *words;
+
+	if (!t || i >= vlen_of(t) || (kind_of(t) != BTF_KIND_ENUM && kind_of(t) != KIND_ENUM64) ||
+	    !at(&owner, id, tail_bytes(t)))
+		return NULL;
+	if (kind_of(t) == BTF_KIND_ENUM) {
+		words = (const u32 *)(t + 1) + i * 2;
+		*value = has_negative(owner, id, t) ? (s32)words[1] : words[1];
+	} else {
+		words = (const u32 *)(t + 1) + i * 3;
+		*value = words[1] | (u64)words[2] << 32;
+	}
+	return name_at(owner, words[0]);
+}
+
 static u32 slot(const struct kpy_btf *btf, const char *name)
 {
 	return full_name_hash(NULL, name, strlen(name)) & (btf->n_heads - 1);
@@ -360,7 +379,7 @@ int kpy_btf_open(struct kpy_btf *btf, const void *data, size_t size, const struc
 	if (!btf->type_data || !btf->strings || !IS_ALIGNED((uintptr_t)btf->type_data, 4) ||
 	    !h->str_len || btf->strings[h->str_len - 1])
 		return -EINVAL;
-	btf->types = (struct kpy_types){ get, member };
+	btf->types = (struct kpy_types){ get, member, constant };
 	btf->base = base;
 	btf->first_id = base ? base->first_id + base->n_types : 1;
 	btf->first_string = base ? base->strings_len : 0;

@@ -29,6 +29,7 @@ enum kpy_ckind {
 #define KPY_Q_RESTRICT 4
 
 #define KPY_C_FLEXIBLE (~0U) /* elements of an array without a bound */
+#define KPY_C_NAME_MAX 256 /* bytes of a name with its NUL, at most */
 #define KPY_C_DEPTH 60 /* types that are walked through at most */
 
 struct kpy_types;
@@ -47,7 +48,7 @@ struct kpy_cinfo {
 	u32 size; /* bytes; of numbers, enums, structs, unions */
 	u32 count; /* of elements, parameters, members or constants */
 	u32 target; /* what is pointed to, named, qualified, repeated, declared or returned */
-	const char *name; /* never NULL; "" for none */
+	const char *name; /* never NULL; "" for none; stays until 32 others were asked for */
 };
 
 struct kpy_cmember {
@@ -62,6 +63,8 @@ struct kpy_types {
 	void (*get)(const struct kpy_types *in, u32 id, struct kpy_cinfo *info);
 	/* The parameter or member number i < count; false when damaged. */
 	bool (*member)(const struct kpy_types *in, u32 id, u32 i, struct kpy_cmember *m);
+	/* The constant number i < count of an enum: its name and value; NULL when damaged. */
+	const char *(*constant)(const struct kpy_types *in, u32 id, u32 i, s64 *value);
 };
 
 void kpy_ctype_get(struct kpy_ctype t, struct kpy_cinfo *info);

@@ -8,6 +8,12 @@ void kpy_layout_check(void);
 
 /*
  * Types of that name and kind (KPY_C_DECL: a function or variable). Start with *at = 0 and
- * go on until the result has no source: a name may have several. Any context.
+ * go on until the result has no source: a name may have several. Under the GIL, as all below.
  */
 struct kpy_ctype kpy_layout_find(enum kpy_ckind kind, const char *name, u32 *at);
+
+/* All structs, unions, enums and typedefs of a name, by number. */
+u32 kpy_layout_count(void);
+struct kpy_ctype kpy_layout_named(u32 i);
+
+bool kpy_is_layout(struct kpy_ctype t);

@@ -250,3 +250,41 @@ def test_a_plugin_without_headers_of_the_compiler(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(LayoutError, match="install gcc-12-plugin-dev"):
         build_plugin(tmp_path / "p.so", "gcc-12")
+
+
+def test_find(sample: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    def found(offset: str, name: str) -> list[str]:
+        assert main(["find", offset, name, "--table", sample["table"]]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    assert found("0xa", "outer") == ["outer.value +0x2  long int"]
+    assert found("22", "struct outer") == ["outer.t[2]  char"]
+    assert found("0x11", "outer") == ["outer.a +0x1  int", "outer.c  char"]
+    assert found("0x17", "outer") == ["outer+0x17 is in a hole"]
+    assert found("1", "inner") == ["inner.n  int:5 at bit 0", "inner.m +0x1  int:27 at bit 5"][:1]
+    assert main(["find", "0x10", "outer", "--json", "--table", sample["table"]]) == 0
+    assert [place["path"] for place in json.loads(capsys.readouterr().out)] == ["a", "b"]
+    assert main(["find", "0x18", "outer", "--table", sample["table"]]) == 2
+    assert "offset 0x18 is outside of struct outer (0x18 bytes)" in capsys.readouterr().err
+    assert main(["find", "x", "outer", "--table", sample["table"]]) == 2
+    assert capsys.readouterr().err == "struct_layout: 'x' is no offset: 696 or 0x2b8\n"
+
+
+def test_dump(sample: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dump", "--table", sample["table"]]) == 0
+    text = capsys.readouterr().out
+    assert text.index("struct inner {") < text.index("struct outer {")
+    assert main(["dump", "--json", "--table", sample["table"]]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 4
+
+
+def test_build_of_c_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two, table = tmp_path / "one.c", tmp_path / "two.c", tmp_path / "t"
+    one.write_text("struct one { WORD a; };\nstruct both { int x; };\n")
+    two.write_text("struct two { WORD a; struct both *b; };\nstruct both { int x; };\n")
+    build = ["build", str(one), str(two), "-o", str(table), "--plugin", str(kit.plugin())]
+    assert main([*build, "--", "-DWORD=long"]) == 0
+    assert Table(table.read_bytes()).type_names() == ["both", "one", "two"]
+    capsys.readouterr()
+    assert main(build) == 2
+    assert "one.c does not compile:" in capsys.readouterr().err

@@ -50,11 +50,9 @@ def test_the_whole_table_equals_dwarf(table: Table, dwarf: DwarfSource) -> None:
     took = time.monotonic() - start
     assert result.ok, result.render_text()
     types, members = result.counts(), result.member_counts()
-    assert types["equal"] > 2000
-    assert members["equal"] > 14000
-    # What only headers have is unused by the kernel's own code, never the bulk.
-    assert types["only in plugin"] < types["equal"] / 4
-    assert took < 15
+    assert types["equal"] > 5000
+    assert members["equal"] > 30000
+    assert took < 60
 
 
 def test_the_three_of_the_demo(table: Table, dwarf: DwarfSource) -> None:
@@ -143,13 +141,12 @@ def test_what_a_user_reads_of_it(table: Table) -> None:
     assert members["sched_reset_on_fork"].bits == 1
     constant = table.constant("TASK_COMM_LEN")
     assert constant is not None and constant[1] == 16
-    vfs_read = table.declaration("vfs_read")
-    assert vfs_read is not None
-    assert spell(vfs_read.type, "vfs_read") == (
-        "ssize_t vfs_read(struct file *, char *, size_t, loff_t *)"
-    )
-    panic = table.declaration("panic")
-    assert panic is not None and panic.noreturn
+    memcpy = table.declaration("memcpy")  # of assembler: BTF has it not
+    assert memcpy is not None
+    assert spell(memcpy.type, "memcpy") == "void *memcpy(void *, const void *, size_t)"
+    assert table.declaration("vfs_read") is None  # BTF has it
+    null_fops = table.declaration("jiffies_64")
+    assert null_fops is not None and spell(strip(null_fops.type)) == "long long unsigned int"
     offset = table.declaration("this_cpu_off")
     assert offset is not None and offset.percpu
 

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Shortens names: bytes that no identifier has stand for the words of a dictionary.
+
+The words come from joining the most frequent pair of bytes into one, again and again; bytes
+that stand for words take part in later pairs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from struct_layout.table import PLAIN, WORD_BYTES, WORD_ESCAPE, WORD_NUMBERS, WORDS_MAX
+
+_AT_ONCE = 4  # pairs joined per count: counting is what takes time
+_WORTH = 12  # uses that make a word pay
+_LONGEST = 100  # bytes of a word, after which no more are made
+_END = WORD_ESCAPE  # between the names while they are searched for pairs
+
+
+def shorten(names: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Return the names with pairs replaced by bytes, and the pairs."""
+    plain = [name if PLAIN.issuperset(name) else b"" for name in names]
+    text = bytes([_END]).join(plain)
+    pairs: list[bytes] = []
+    lengths: list[int] = []
+    while len(pairs) < WORDS_MAX:
+        chosen = _pairs(text, WORDS_MAX - len(pairs))
+        for pair in chosen:
+            text = text.replace(pair, WORD_BYTES[len(pairs) : len(pairs) + 1])
+            pairs.append(pair)
+            lengths.append(
+                sum(1 if byte in PLAIN else lengths[WORD_NUMBERS[byte]] for byte in pair)
+            )
+        if not chosen or max(lengths) > _LONGEST:
+            break
+    codes = [
+        code if whole is short else _escaped(whole)
+        for whole, short, code in zip(names, plain, text.split(bytes([_END])))
+    ]
+    return codes, pairs
+
+
+def _pairs(text: bytes, room: int) -> list[bytes]:
+    """Return the most frequent pairs, none of which takes a byte from another."""
+    counts = Counter(zip(text, text[1:]))
+    for pair in [pair for pair in counts if _END in pair]:
+        del counts[pair]
+    chosen: list[bytes] = []
+    first, second = set(), set()
+    for (a, b), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:64]:
+        if count < _WORTH or len(chosen) == min(_AT_ONCE, room):
+            break
+        if a not in second and b not in first and a != b:
+            chosen.append(bytes((a, b)))
+            first.add(a)
+            second.add(b)
+    return chosen
+
+
+def _escaped(name: bytes) -> bytes:
+    return b"".join(bytes([byte]) if byte in PLAIN else bytes([WORD_ESCAPE, byte]) for byte in name)

@@ -144,22 +144,39 @@ uint32_t kpy_random_seed(void);
 #define MICROPY_WRAP_MP_LOAD_GLOBAL(f) f##_core
 
 /* Known without import, as the kernel's users expect them. */
-#define MICROPY_PORT_BUILTINS                                                             \
-	{ MP_ROM_QSTR(MP_QSTR_symbol), MP_ROM_PTR(&kpy_symbol_obj) },                     \
-		{ MP_ROM_QSTR(MP_QSTR_Symbol), MP_ROM_PTR(&kpy_type_symbol) },            \
-		{ MP_ROM_QSTR(MP_QSTR_p8), MP_ROM_PTR(&kpy_p8_obj) },                     \
-		{ MP_ROM_QSTR(MP_QSTR_p16), MP_ROM_PTR(&kpy_p16_obj) },                   \
-		{ MP_ROM_QSTR(MP_QSTR_p32), MP_ROM_PTR(&kpy_p32_obj) },                   \
-		{ MP_ROM_QSTR(MP_QSTR_p64), MP_ROM_PTR(&kpy_p64_obj) },                   \
-		{ MP_ROM_QSTR(MP_QSTR_is_err), MP_ROM_PTR(&kpy_is_err_obj) },             \
-		{ MP_ROM_QSTR(MP_QSTR_TimeoutError), MP_ROM_PTR(&mp_type_TimeoutError) }, \
-		{ MP_ROM_QSTR(MP_QSTR_KernelFault), MP_ROM_PTR(&kpy_type_KernelFault) },  \
-		{ MP_ROM_QSTR(MP_QSTR_kmalloc), MP_ROM_PTR(&kpy_kmalloc_obj) },           \
+#define MICROPY_PORT_BUILTINS                                                                \
+	{ MP_ROM_QSTR(MP_QSTR_symbol), MP_ROM_PTR(&kpy_symbol_obj) },                        \
+		{ MP_ROM_QSTR(MP_QSTR_Symbol), MP_ROM_PTR(&kpy_type_symbol) },               \
+		{ MP_ROM_QSTR(MP_QSTR_p8), MP_ROM_PTR(&kpy_p8_obj) },                        \
+		{ MP_ROM_QSTR(MP_QSTR_p16), MP_ROM_PTR(&kpy_p16_obj) },                      \
+		{ MP_ROM_QSTR(MP_QSTR_p32), MP_ROM_PTR(&kpy_p32_obj) },                      \
+		{ MP_ROM_QSTR(MP_QSTR_p64), MP_ROM_PTR(&kpy_p64_obj) },                      \
+		{ MP_ROM_QSTR(MP_QSTR_lookup_struct), MP_ROM_PTR(&kpy_lookup_struct_obj) },  \
+		{ MP_ROM_QSTR(MP_QSTR_partial_struct), MP_ROM_PTR(&kpy_lookup_struct_obj) }, \
+		{ MP_ROM_QSTR(MP_QSTR_sizeof), MP_ROM_PTR(&kpy_sizeof_obj) },                \
+		{ MP_ROM_QSTR(MP_QSTR_offsetof), MP_ROM_PTR(&kpy_offsetof_obj) },            \
+		{ MP_ROM_QSTR(MP_QSTR_container_of), MP_ROM_PTR(&kpy_container_of_obj) },    \
+		{ MP_ROM_QSTR(MP_QSTR_dump_struct), MP_ROM_PTR(&kpy_dump_struct_obj) },      \
+		{ MP_ROM_QSTR(MP_QSTR_pahole), MP_ROM_PTR(&kpy_pahole_obj) },                \
+		{ MP_ROM_QSTR(MP_QSTR_list_for_each), MP_ROM_PTR(&kpy_list_for_each_obj) },  \
+		{ MP_ROM_QSTR(MP_QSTR_this_cpu), MP_ROM_PTR(&kpy_this_cpu_obj) },            \
+		{ MP_ROM_QSTR(MP_QSTR_per_cpu), MP_ROM_PTR(&kpy_per_cpu_obj) },              \
+		{ MP_ROM_QSTR(MP_QSTR_LayoutError), MP_ROM_PTR(&kpy_type_LayoutError) },     \
+		{ MP_ROM_QSTR(MP_QSTR_current), MP_ROM_PTR(&kpy_current_obj) },              \
+		{ MP_ROM_QSTR(MP_QSTR_is_err), MP_ROM_PTR(&kpy_is_err_obj) },                \
+		{ MP_ROM_QSTR(MP_QSTR_TimeoutError), MP_ROM_PTR(&mp_type_TimeoutError) },    \
+		{ MP_ROM_QSTR(MP_QSTR_KernelFault), MP_ROM_PTR(&kpy_type_KernelFault) },     \
+		{ MP_ROM_QSTR(MP_QSTR_kmalloc), MP_ROM_PTR(&kpy_kmalloc_obj) },              \
 		{ MP_ROM_QSTR(MP_QSTR_kfree), MP_ROM_PTR(&kpy_kfree_obj) },
 extern const struct _mp_obj_fun_builtin_fixed_t kpy_is_err_obj, kpy_kfree_obj;
 extern const struct _mp_obj_fun_builtin_var_t kpy_symbol_obj, kpy_kmalloc_obj;
 extern const struct _mp_obj_fun_builtin_var_t kpy_p8_obj, kpy_p16_obj, kpy_p32_obj, kpy_p64_obj;
 extern const struct _mp_obj_type_t kpy_type_symbol, mp_type_TimeoutError, kpy_type_KernelFault;
+extern const struct _mp_obj_fun_builtin_var_t kpy_lookup_struct_obj, kpy_sizeof_obj,
+	kpy_dump_struct_obj;
+extern const struct _mp_obj_fun_builtin_fixed_t kpy_offsetof_obj, kpy_container_of_obj,
+	kpy_pahole_obj, kpy_list_for_each_obj, kpy_this_cpu_obj, kpy_per_cpu_obj, kpy_current_obj;
+extern const struct _mp_obj_type_t kpy_type_LayoutError;
 extern const char kpy_help_text[];
 
 /*

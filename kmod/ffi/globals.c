@@ -6,6 +6,7 @@
 #include "ffi/resolve.h"
 #ifndef NO_QSTR
 #include "ffi/modules.h"
+#include "structs/lookup.h"
 #endif
 
 MP_REGISTER_ROOT_POINTER(mp_obj_t kpy_symbol_cache); /* dict, or NULL: auto globals off */
@@ -47,6 +48,16 @@ static mp_obj_t find_symbol(mp_obj_t key)
 	return symbol;
 }
 
+/* A struct's name, when no symbol has it. */
+static mp_obj_t find_struct(mp_obj_t key)
+{
+	mp_obj_t found = kpy_struct_global(mp_obj_str_get_str(key));
+
+	if (found && MP_STATE_VM(kpy_symbol_cache))
+		mp_map_lookup(cache(), key, MP_MAP_LOOKUP_ADD_IF_NOT_FOUND)->value = found;
+	return found;
+}
+
 /*
  * Upstream's search with one more step. What is in our cache was neither a global nor a
  * builtin when it was found; builtins do not change, except for those that are overridden.
@@ -77,6 +88,8 @@ mp_obj_t mp_load_global(qstr name)
 		return found->value;
 	if (MP_STATE_VM(kpy_symbol_cache)) {
 		value = find_symbol(key);
+		if (!value)
+			value = find_struct(key);
 		if (value)
 			return value;
 		kpy_raise_near(key);

@@ -13,6 +13,7 @@
 #include "ffi/resolve.h"
 #include "ffi/stats.h"
 #include "ffi/variable.h"
+#include "structs/lookup.h"
 
 #ifdef NO_QSTR
 #define current 0
@@ -23,7 +24,7 @@ static mp_obj_t this_task(void)
 {
 	return mp_obj_new_int_from_uint((uintptr_t)current);
 }
-static MP_DEFINE_CONST_FUN_OBJ_0(this_task_obj, this_task);
+MP_DEFINE_CONST_FUN_OBJ_0(kpy_current_obj, this_task);
 
 static const mp_rom_map_elem_t globals_table[] = {
 	{ MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_kernel_ffi) },
@@ -41,7 +42,7 @@ static const mp_rom_map_elem_t globals_table[] = {
 	{ MP_ROM_QSTR(MP_QSTR_p32), MP_ROM_PTR(&kpy_p32_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_p64), MP_ROM_PTR(&kpy_p64_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_stats), MP_ROM_PTR(&kpy_stats_obj) },
-	{ MP_ROM_QSTR(MP_QSTR_current), MP_ROM_PTR(&this_task_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_current), MP_ROM_PTR(&kpy_current_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_kmalloc), MP_ROM_PTR(&kpy_kmalloc_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_kfree), MP_ROM_PTR(&kpy_kfree_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_buffer), MP_ROM_PTR(&kpy_type_buffer) },
@@ -53,6 +54,8 @@ static const mp_rom_map_elem_t globals_table[] = {
 	{ MP_ROM_QSTR(MP_QSTR_ftrace), MP_ROM_PTR(&kpy_ftrace_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_timer), MP_ROM_PTR(&kpy_timer_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_irq_work), MP_ROM_PTR(&kpy_irq_work_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_layout_report), MP_ROM_PTR(&kpy_layout_report_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_allow_mismatch), MP_ROM_PTR(&kpy_allow_mismatch_obj) },
 };
 static MP_DEFINE_CONST_DICT(globals, globals_table);
 

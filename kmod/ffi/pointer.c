@@ -8,6 +8,8 @@
 #include "py/runtime.h"
 #include "ffi/ffi.h"
 #include "ffi/pointer.h"
+#include "ffi/prototype.h"
+#include "structs/object.h"
 
 #ifdef NO_QSTR
 typedef struct {
@@ -82,6 +84,50 @@ static mp_obj_t ptr_binary_op(mp_binary_op_t op, mp_obj_t lhs, mp_obj_t rhs)
 	return kpy_address_binary_op(op, self->value, rhs);
 }
 
+#ifndef NO_QSTR
+/* A function is called through its pointer with the checks of its prototype. */
+static mp_obj_t ptr_call(mp_obj_t self_in, size_t n_args, size_t n_kw, const mp_obj_t *args)
+{
+	const kpy_ptr_t *self = MP_OBJ_TO_PTR(self_in);
+	struct kpy_proto proto, *known = NULL;
+	mp_obj_t name = type_name(self);
+
+	mp_arg_check_num(n_args, n_kw, 0, 12, false);
+	if (!self->value)
+		mp_raise_ValueError(MP_ERROR_TEXT("NULL deref! call of a null pointer"));
+	if (kpy_proto_of_type(&proto, self->type))
+		known = &proto;
+	if (!known || !kpy_is_text(self->value))
+		mp_raise_msg_varg(&mp_type_TypeError, MP_ERROR_TEXT("0x%lx (%s) is no function"),
+				  (unsigned long)self->value, mp_obj_str_get_str(name));
+	return kpy_call(name, self->value, known, n_args, args);
+}
+
+/* p[i], as in C. */
+static mp_obj_t ptr_subscr(mp_obj_t self_in, mp_obj_t index_in, mp_obj_t value)
+{
+	const kpy_ptr_t *self = MP_OBJ_TO_PTR(self_in);
+	struct kpy_place place = { self->type, "[]" };
+	u64 size = kpy_ctype_size(self->type);
+	uintptr_t address;
+
+	if (value == MP_OBJ_NULL || !mp_obj_is_int(index_in))
+		return MP_OBJ_NULL;
+	if (!size)
+		mp_raise_TypeError(MP_ERROR_TEXT("what this points to has no size"));
+	if (!self->value)
+		mp_raise_ValueError(MP_ERROR_TEXT("NULL deref! of a pointer"));
+	address = self->value + mp_obj_get_int(index_in) * size;
+	if (value == MP_OBJ_SENTINEL)
+		return kpy_typed_load(self->type, address, 0, 0, &place);
+	kpy_typed_store(self->type, address, 0, 0, value, &place);
+	return mp_const_none;
+}
+#else
+#define ptr_call 0
+#define ptr_subscr 0
+#endif
+
 static void ptr_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest)
 {
 	if (dest[0] == MP_OBJ_NULL && attr == MP_QSTR_type)
@@ -90,7 +136,7 @@ static void ptr_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest)
 
 MP_DEFINE_CONST_OBJ_TYPE(kpy_type_ptr, MP_QSTR_Ptr, MP_TYPE_FLAG_EQ_CHECKS_OTHER_TYPE, print,
 			 ptr_print, unary_op, ptr_unary_op, binary_op, ptr_binary_op, attr,
-			 ptr_attr);
+			 ptr_attr, call, ptr_call, subscr, ptr_subscr);
 
 /* is_err(p): is this pointer, or int, an error code of the kernel (ERR_PTR)? */
 static mp_obj_t is_err(mp_obj_t o)

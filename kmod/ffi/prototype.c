@@ -12,6 +12,7 @@
 #include "ffi/modules.h"
 #include "ffi/pointer.h"
 #include "ffi/prototype.h"
+#include "structs/object.h"
 #include "structs/sources.h"
 
 enum kpy_class kpy_class_of(struct kpy_ctype t, struct kpy_ctype *record)
@@ -78,15 +79,25 @@ static bool ends_with_key(struct kpy_ctype function, u32 n)
 bool kpy_proto_fill(struct kpy_proto *p, struct kpy_ctype decl)
 {
 	struct kpy_cinfo info;
+
+	memset(p, 0, sizeof(*p));
+	kpy_ctype_get(decl, &info);
+	if (info.kind != KPY_C_DECL ||
+	    !kpy_proto_of_type(p, (struct kpy_ctype){ decl.in, info.target }))
+		return false;
+	p->decl = decl;
+	p->doubtful = !p->n && !p->variadic && p->result == KPY_P_VOID && kpy_is_btf(decl);
+	return true;
+}
+
+bool kpy_proto_of_type(struct kpy_proto *p, struct kpy_ctype type)
+{
+	struct kpy_cinfo info;
 	struct kpy_cmember m;
 
 	memset(p, 0, sizeof(*p));
-	p->decl = p->type = decl;
-	kpy_ctype_get(decl, &info);
-	if (info.kind != KPY_C_DECL)
-		return false;
-	p->type.id = info.target;
-	p->type = kpy_ctype_strip(p->type, &info);
+	p->type = kpy_ctype_strip(type, &info);
+	p->decl = p->type;
 	if (info.kind != KPY_C_FUNCTION || info.count > U16_MAX)
 		return false;
 	p->n = info.count;
@@ -102,9 +113,8 @@ bool kpy_proto_fill(struct kpy_proto *p, struct kpy_ctype decl)
 		p->params[i] = kpy_class_of(m.type, &unused);
 	}
 	m.type.id = info.target;
-	m.type.in = decl.in;
+	m.type.in = type.in;
 	p->result = kpy_class_of(m.type, &p->record);
-	p->doubtful = !p->n && !p->variadic && p->result == KPY_P_VOID && kpy_is_btf(decl);
 	return true;
 }
 
@@ -198,7 +208,7 @@ mp_obj_t kpy_from_class(unsigned long word, enum kpy_class c, struct kpy_ctype r
 {
 	switch (c) {
 	case KPY_P_RECORD:
-		return kpy_ptr_new(record, word);
+		return kpy_struct_ptr_new(record, word);
 	case KPY_P_S64:
 		return mp_obj_new_int(word);
 	case KPY_P_U32:

@@ -40,6 +40,9 @@ struct kpy_proto {
 /* Of a declaration as kpy_sources_decl() finds it; false: it is no function. Any context. */
 bool kpy_proto_fill(struct kpy_proto *p, struct kpy_ctype decl);
 
+/* Of the type of a function, as behind a pointer to one; false: it is none. Any context. */
+bool kpy_proto_of_type(struct kpy_proto *p, struct kpy_ctype type);
+
 /*
  * The declaration of the function or variable with that name (the kernel's, no alias) and
  * address. 1, 0 when none is known, -EAGAIN when it cannot be found out in this context. Under

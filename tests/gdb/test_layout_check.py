@@ -87,18 +87,16 @@ struct.pack_into("<I", raw, T.CRC_AT, T.checksum(raw) if {sound} else 1)
 gdb.selected_inferior().write_memory(at, bytes(raw))
 end
 """
-# Each 8-byte offset of a member is in the table as 64 bits; prev's becomes 128.
+# In the body of list_head, the head byte of prev has the step for 64 bits; it becomes that for 128.
 MOVE_PREV = """
 t = T.Table(kept)
-head = t.find("list_head")[0]
-prev = [m for m in head.members if m.name == "prev"][0]
-base = t._at[T.MEMBERS]
-for n in range(t._count[T.MEMBERS]):
-    entry = base + n * T.ENTRY_SIZES[T.MEMBERS]
-    words = list(struct.unpack_from("<III", raw, entry))
-    if t._text(words[0]) == "prev" and 64 in words[1:]:
-        words[1 + words[1:].index(64)] = 128
-        struct.pack_into("<III", raw, entry, *words)
+number = t._index(next(n for n in range(t._count[T.NAMES])
+                       if t._name(t._index_name(n)) == b"list_head"))
+entry = t._entry(number)
+body = t._at[T.BODIES] + entry.body
+places = [at for at in range(body, body + entry.numbers[4])
+          if raw[at] >> T.M_STEP_SHIFT == T.STEPS.index(64) and raw[at] & T.M_NAME]
+raw[places[-1]] += (T.STEPS.index(128) - T.STEPS.index(64)) << T.M_STEP_SHIFT
 """
 
 

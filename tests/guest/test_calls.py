@@ -140,7 +140,7 @@ def test_struct_pointers_are_typed(guest: LiveGuest) -> None:
     out = lines(
         guest,
         "d = dev_get_by_name(init_net, 'lo')\n"
-        "print(d, d.type, bool(d), d == int(d), int(d) == d, hash(d) == hash(int(d)))\n"
+        "print(d, d.__struct__.name, bool(d), d == int(d), int(d) == d, hash(d) == hash(int(d)))\n"
         "print(hex(int(d)), d + 8 - d, 8 + d == d + 8, d - d, p64(d) == p64(int(d)))\n"
         "dev_put = symbol('netdev_refcnt_read')\n"
         "print(dev_put(d) > 0)\n"
@@ -149,13 +149,18 @@ def test_struct_pointers_are_typed(guest: LiveGuest) -> None:
         "print(f, is_err(f), is_err(d), is_err(0), is_err(-2), is_err((1 << 64) - 4096))\n",
     )
     address = out[1].split()[0]
+    struct = out[0].split(", ", 1)[1].rsplit(") ", 1)[0]
     assert out == [
-        f"Ptr(<struct net_device>, {address}) struct net_device True True True True",
+        f"StructPtr({address}, {struct}) net_device True True True True",
         f"{address} 8 True 0 True",
         "True",
-        "Ptr(<struct net_device>, 0x0) False",
-        "Ptr(<struct file>, ERR_PTR(-ENOENT)) True False False True False",
+        f"StructPtr(0x0, {struct}) False",
+        out[4],
     ]
+    assert re.fullmatch(
+        r"StructPtr\(ERR_PTR\(-ENOENT\), Struct\(\d+, 'file', ...\)\) True False False True False",
+        out[4],
+    )
 
 
 def test_a_lock_may_be_initialised_without_its_key(guest: LiveGuest) -> None:

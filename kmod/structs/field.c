@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Finds members of structs. */
+#include <linux/ctype.h>
+#include <linux/errno.h>
+#include <linux/hash.h>
+#include <linux/kernel.h>
+#include <linux/string.h>
+#include "py/qstr.h"
+#include "structs/field.h"
+#include "structs/lookup.h"
+
+#define NESTED_MAX 16 /* anonymous members in each other */
+
+static bool is_const(struct kpy_ctype t)
+{
+	struct kpy_cinfo info;
+
+	for (int depth = 0; depth < KPY_C_DEPTH; depth++) {
+		kpy_ctype_get(t, &info);
+		if (info.kind == KPY_C_QUALIFIED && info.qualifiers & KPY_Q_CONST)
+			return true;
+		if (info.kind != KPY_C_QUALIFIED && info.kind != KPY_C_TYPEDEF)
+			return false;
+		t.id = info.target;
+	}
+	return false;
+}
+
+static bool walk(struct kpy_ctype record, u32 base, int depth,
+		 bool (*f)(const struct kpy_cmember *m, u32 bit_offset, void *data), void *data)
+{
+	struct kpy_cinfo info;
+	struct kpy_cmember m;
+	u32 n;
+
+	kpy_ctype_get(record, &info);
+	n = info.count;
+	if (info.kind != KPY_C_STRUCT && info.kind != KPY_C_UNION)
+		return false;
+	for (u32 i = 0; i < n && kpy_ctype_member(record, i, &m); i++) {
+		struct kpy_ctype inner;
+
+		if (*m.name) {
+			if (f(&m, base + m.bit_offset, data))
+				return true;
+			continue;
+		}
+		inner = kpy_ctype_strip(m.type, &info);
+		if (depth < NESTED_MAX && walk(inner, base + m.bit_offset, depth + 1, f, data))
+			return true;
+	}
+	return false;
+}
+
+bool kpy_fields_walk(struct kpy_ctype record,
+		     bool (*f)(const struct kpy_cmember *m, u32 bit_offset, void *data), void *data)
+{
+	return walk(record, 0, 0, f, data);
+}
+
+struct search {
+	const char *name;
+	struct kpy_field *f;
+};
+
+static bool is_wanted(const struct kpy_cmember *m, u32 bit_offset, void *data)
+{
+	struct search *s = data;
+
+	if (strcmp(m->name, s->name))
+		return false;
+	s->f->type = m->type;
+	s->f->bit_offset = bit_offset;
+	s->f->bits = m->bits;
+	s->f->size = kpy_ctype_size(m->type);
+	s->f->constant = is_const(m->type);
+	return true;
+}
+
+bool kpy_field_find(struct kpy_ctype record, const char *name, struct kpy_field *f)
+{
+	struct search s = { name, f };
+
+	f->record = record;
+	return kpy_fields_walk(record, is_wanted, &s);
+}
+
+/* The members that were used last: what is in a slot stays right for as long as the module is there. */
+#define CACHE_BITS 10
+static struct kpy_field cache[1 << CACHE_BITS];
+
+const struct kpy_field *kpy_field_of(struct kpy_ctype record, size_t name)
+{
+	struct kpy_field *f =
+		&cache[hash_64((unsigned long)record.in ^ (u64)record.id << 20 ^ name, CACHE_BITS)];
+	struct kpy_field found = {};
+
+	if (likely(f->name == name && f->record.id == record.id && f->record.in == record.in))
+		return f;
+	if (!kpy_field_find(record, qstr_str(name), &found))
+		return NULL;
+	kpy_require_layout(record);
+	found.name = name;
+	found.plain = kpy_ctype_strip(found.type, &found.info);
+	found.info.name = NULL;
+	*f = found;
+	return f;
+}
+
+static int follow_index(struct kpy_field *f, const char **at)
+{
+	const char *p = *at + 1;
+	struct kpy_cinfo info;
+	unsigned long long i;
+	struct kpy_ctype t;
+	char *end;
+
+	if (!isdigit(*p))
+		return -EINVAL;
+	i = simple_strtoull(p, &end, 0);
+	if (*end != ']')
+		return -EINVAL;
+	t = kpy_ctype_strip(f->type, &info);
+	if (info.kind != KPY_C_ARRAY)
+		return -EINVAL;
+	if (info.count != KPY_C_FLEXIBLE && i >= info.count)
+		return -ERANGE;
+	f->type = (struct kpy_ctype){ t.in, info.target };
+	f->size = kpy_ctype_size(f->type);
+	i = i * f->size * 8 + f->bit_offset;
+	if (i > U32_MAX)
+		return -ERANGE;
+	f->bit_offset = i;
+	*at = end + 1;
+	return 0;
+}
+
+int kpy_path_follow(struct kpy_ctype type, const char *path, struct kpy_field *f, const char **at)
+{
+	struct kpy_cinfo info;
+	bool first = true;
+	int err;
+
+	*f = (struct kpy_field){ .type = type, .size = kpy_ctype_size(type) };
+	for (*at = path; **at;) {
+		char name[KPY_C_NAME_MAX];
+		u32 base = f->bit_offset;
+		size_t n;
+
+		if (**at == '[') {
+			err = follow_index(f, at);
+			if (err)
+				return err;
+			continue;
+		}
+		if (!first && *(*at)++ != '.')
+			return -EINVAL;
+		first = false;
+		n = strcspn(*at, ".[");
+		if (!n || n >= sizeof(name))
+			return -EINVAL;
+		memcpy(name, *at, n);
+		name[n] = 0;
+		if (!kpy_field_find(kpy_ctype_strip(f->type, &info), name, f))
+			return -ENOENT;
+		f->bit_offset += base;
+		*at += n;
+	}
+	return 0;
+}

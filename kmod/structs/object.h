@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Struct, StructPtr and ArrayPtr: types of the kernel, and typed addresses. */
+#pragma once
+#include "py/obj.h"
+
+extern const mp_obj_type_t kpy_type_struct, kpy_type_struct_ptr, kpy_type_array_ptr;
+extern const mp_obj_type_t kpy_type_enum_value;
+
+#ifndef NO_QSTR
+#include "ffi/pointer.h"
+#include "structs/field.h"
+
+typedef struct {
+	mp_obj_base_t base;
+	struct kpy_ctype type; /* a struct or union */
+} kpy_struct_t;
+
+/* StructPtr is a kpy_ptr_t whose type is a struct or union. */
+
+typedef struct {
+	mp_obj_base_t base;
+	uintptr_t value;
+	struct kpy_ctype type; /* of an element */
+	u32 count; /* KPY_C_FLEXIBLE: not known */
+	u32 size; /* of an element */
+} kpy_array_t;
+
+mp_obj_t kpy_struct_new(struct kpy_ctype type);
+mp_obj_t kpy_struct_ptr_new(struct kpy_ctype type, uintptr_t value);
+mp_obj_t kpy_array_new(struct kpy_ctype element, u32 count, uintptr_t value);
+mp_obj_t kpy_enum_value_new(struct kpy_ctype type, long value);
+
+/* "net_device.mtu" for messages: of a member, or of an element (f NULL). */
+struct kpy_place {
+	struct kpy_ctype record;
+	const char *member;
+};
+
+/* What is at an address, as the type says. Raises OSError(EFAULT) with the place. */
+mp_obj_t kpy_typed_load(struct kpy_ctype type, uintptr_t address, u32 bits, u32 shift,
+			const struct kpy_place *place);
+/* The same of a member that was found through the cache. */
+mp_obj_t kpy_field_load(const struct kpy_field *f, uintptr_t base, const struct kpy_place *place);
+/* The other way. Raises TypeError, ValueError, OSError(EFAULT). */
+void kpy_typed_store(struct kpy_ctype type, uintptr_t address, u32 bits, u32 shift, mp_obj_t value,
+		     const struct kpy_place *place);
+
+/* The type that an object (Struct, StructPtr, name) stands for. Raises TypeError, KeyError. */
+struct kpy_ctype kpy_record_of(mp_obj_t o);
+
+/* OSError(EFAULT, "bad address 0x8 (net_device.mtu)"). */
+void kpy_raise_fault_at(uintptr_t address, const struct kpy_place *place);
+
+/* Reads n bytes piece by page. 0 or -EFAULT, *bad then where. */
+int kpy_read_range(void *dst, uintptr_t src, size_t n, uintptr_t *bad);
+#endif

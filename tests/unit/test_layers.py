@@ -127,6 +127,9 @@ C_INSIDE = {
     "kmod/entry.h": {"mpstate"},
     "kmod/gil.c": {"gc"},  # safe points run finalisers
     "kmod/debug/info.c": {"bc", "gc", "mpz", "objfun"},
+    "kmod/structs/check.c": {"objexcept"},  # LayoutError
+    "kmod/structs/field.c": {"qstr"},  # names of members
+    "kmod/structs/value.c": {"objint"},  # ints of 64 bits
 }
 
 

@@ -75,6 +75,7 @@ static void landing(struct kpy_entry *e)
 {
 	struct kpy_fault *f = e->fault;
 
+	kpy_stack_abandoned(e->stack_lo & PAGE_MASK, ((struct kpy_regs *)e->base->jmpbuf)->sp);
 	e->fault = NULL;
 	die_with(e, f);
 }

@@ -3,9 +3,7 @@
 #include <linux/bug.h>
 #include <linux/kernel.h>
 #include <linux/lockdep.h>
-#include <linux/magic.h>
 #include <linux/sched.h>
-#include <linux/sched/task_stack.h>
 #include <linux/uaccess.h>
 #include <asm/ptrace.h>
 #include "kpy.h"
@@ -58,21 +56,16 @@ static void record_trace(struct kpy_fault *f, const struct pt_regs *regs)
 void kpy_fault_record(struct kpy_fault *f, struct pt_regs *regs, const struct kpy_fault_signs *s)
 {
 	if (f == kpy_fault_faceless)
-		goto stack;
+		return;
 	f->kind = s->kind;
 	f->what = NULL;
 	f->has_address = s->has_address;
 	f->address = s->address;
 	f->write = s->write;
 	f->ip = regs->ip;
-	f->sp = regs->sp;
 	f->n_trace = 0;
 	f->cut = false;
 	record_trace(f, regs);
-stack:
-	/* The scheduler looks whether it is still there. */
-	if (s->kind == KPY_FAULT_STACK)
-		*end_of_stack(current) = STACK_END_MAGIC;
 }
 
 /* Appends to the texts at position at; what does not fit is left out. The new end. */

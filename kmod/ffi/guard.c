@@ -13,9 +13,11 @@
 #include <linux/hardirq.h>
 #include <linux/kernel.h>
 #include <linux/lockdep.h>
+#include <linux/magic.h>
 #include <linux/random.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/sched/task_stack.h>
 #include <asm/fpu/api.h>
 #include <asm/stacktrace.h>
 #include "kpy.h"
@@ -28,7 +30,7 @@ unsigned long kpy_guard_secret;
 static struct kpy_fault faults[KPY_FAULTS];
 static DECLARE_BITMAP(faults_used, KPY_FAULTS);
 /* For those that find no room. */
-static struct kpy_fault faceless = { .kind = KPY_FAULT_OTHER, .sp = ~0UL, .text = "\0a fault" };
+static struct kpy_fault faceless = { .kind = KPY_FAULT_OTHER, .text = "\0a fault" };
 
 struct kpy_fault *const kpy_fault_faceless = &faceless;
 
@@ -146,6 +148,7 @@ bool kpy_guard_divert(struct pt_regs *regs, struct kpy_fault_signs *signs)
 	if (!g)
 		return false;
 	g->fault = kpy_fault_get();
+	g->faulting_sp = max(regs->sp, (unsigned long)stack.begin);
 	kpy_fault_record(g->fault, regs, signs);
 	regs->ip = (unsigned long)kpy_guard_recover;
 	regs->di = (unsigned long)g;
@@ -161,11 +164,27 @@ bool kpy_guard_divert(struct pt_regs *regs, struct kpy_fault_signs *signs)
 	return true;
 }
 
+static void (*unpoison)(const void *address, size_t size);
+
+void kpy_stack_abandoned(unsigned long from, unsigned long to)
+{
+	unsigned long *end = end_of_stack(current);
+
+	if (from >= to)
+		return;
+	/* Frames that never returned left KASAN's marks around their variables. */
+	if (unpoison)
+		unpoison((void *)from, to - from);
+	/* The scheduler looks whether it is still there. */
+	if ((unsigned long)end >= from && (unsigned long)end < to)
+		*end = STACK_END_MAGIC;
+}
+
 static void clear_if_abandoned(void *pointer_to_stack, const struct kpy_guard *g)
 {
 	unsigned long *p = pointer_to_stack;
 
-	if (*p >= g->fault->sp && *p < g->regs.sp)
+	if (*p >= g->faulting_sp && *p < g->regs.sp)
 		*p = 0;
 }
 
@@ -237,6 +256,7 @@ unsigned long kpy_guard_recover(struct kpy_guard *g)
 	unsigned long unused;
 
 	local_irq_save(unused);
+	kpy_stack_abandoned(g->faulting_sp, g->regs.sp);
 	repair_task(g);
 	repair_lockdep(g);
 	repair_counts(g);
@@ -258,6 +278,8 @@ int kpy_guard_init(void)
 {
 	kpy_guard_secret = get_random_u64() | 1; /* no address is odd: 0 marks nothing */
 	stack_info_of = (void *)kpy_kallsyms_lookup("get_stack_info");
+	/* Only with CONFIG_KASAN. */
+	unpoison = (void *)kpy_kallsyms_lookup("__kasan_unpoison_range");
 	if (!stack_info_of) {
 		pr_warn("wrong calls are not caught: this kernel has no get_stack_info\n");
 		return 0;

@@ -33,7 +33,7 @@ struct kpy_fault {
 	enum kpy_fault_kind kind;
 	const char *what; /* in place of what the kind says, or NULL */
 	bool has_address, write;
-	unsigned long address, ip, sp;
+	unsigned long address, ip;
 	unsigned int n_trace; /* of trace[]: from the fault to the call */
 	bool cut; /* there are more */
 	unsigned long trace[KPY_FAULT_TRACE];

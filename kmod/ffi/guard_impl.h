@@ -14,6 +14,7 @@ struct kpy_guard {
 	struct kpy_entry *entry;
 	struct kpy_fault *fault;
 	unsigned long flags;
+	unsigned long faulting_sp; /* down to here the stack is abandoned */
 	struct nameidata *nameidata;
 	unsigned int preempt;
 	bool fpu_usable;
@@ -38,6 +39,8 @@ void kpy_guard_jump(const struct kpy_regs *to, void *argument);
 /* guard.c: makes the call that faulted return; false: there is none. */
 bool kpy_guard_divert(struct pt_regs *regs, struct kpy_fault_signs *signs);
 unsigned long kpy_guard_recover(struct kpy_guard *g);
+/* The stack between these holds frames that never return. On that stack, above it. */
+void kpy_stack_abandoned(unsigned long from, unsigned long to);
 struct kpy_fault *kpy_fault_get(void);
 extern struct kpy_fault *const kpy_fault_faceless; /* shared: not to be written to */
 

@@ -14,7 +14,7 @@
 
 static void handle(struct kpy_hook *h, struct kpy_invocation *inv)
 {
-	inv->result = kpy_handler_result(kpy_handler_call(h, inv->frame));
+	inv->result = kpy_handler_result(kpy_handler_call(h, inv, h->first));
 }
 
 static int arm(struct kpy_hook *h)
@@ -36,7 +36,7 @@ static const struct kpy_hook_kind callback_kind = {
 
 static mp_obj_t new_callback(mp_obj_t f)
 {
-	size_t n = kpy_handler_args(f, 0, 6);
+	size_t n = kpy_handler_args(f, NULL, 6);
 	struct kpy_hook *h = kpy_hook_new_at(&callback_kind, f, NULL);
 
 	h->n_args = n;

@@ -63,7 +63,7 @@ bool kpy_to_word(mp_obj_t o, unsigned long *word)
 		*word = 1;
 	else if (mp_obj_is_int(o))
 		*word = kpy_int_to_word(o);
-	else if (kpy_hook_pointer(o, word))
+	else if (kpy_hook_pointer(o, word) || kpy_registers_pointer(o, word))
 		return true;
 	else if (mp_get_buffer(o, &buffer, MP_BUFFER_READ))
 		*word = string_at(o, &buffer);

@@ -29,6 +29,11 @@ static __always_inline struct kpy_hook *hook_at(unsigned long site)
 	return NULL;
 }
 
+static __always_inline unsigned long entrance(const struct kpy_hook *h)
+{
+	return h->kind->wants_regs ? kpy_reg_stub_address(h->slot) : kpy_stub_address(h->slot);
+}
+
 static __always_inline bool let_through(struct kpy_hook *h, unsigned long parent_ip)
 {
 	/* What this module calls for its own needs; calls that Python code asked for are others. */
@@ -39,7 +44,7 @@ static __always_inline bool let_through(struct kpy_hook *h, unsigned long parent
 	}
 	/* Nothing would hold the removal of the hook up. */
 	if (unlikely(!rcu_is_watching())) {
-		atomic_long_inc(&h->not_ready);
+		kpy_hook_count_not_ready(h);
 		return true;
 	}
 	return false;
@@ -67,7 +72,7 @@ static void notrace on_call(unsigned long ip, unsigned long parent_ip, struct ft
 	struct kpy_hook *h = hook_at(ip);
 
 	if (h && !let_through(h, parent_ip))
-		set_ip(regs, kpy_stub_address(h->slot));
+		set_ip(regs, entrance(h));
 }
 
 static struct ftrace_ops ops = {
@@ -100,34 +105,39 @@ static int register_ops(void)
 	return err;
 }
 
-/*
- * Puts h into the table. The place of a removed hook whose turn has not come is taken over, and
- * ftrace has nothing to do; 1 then.
- */
-static int add_site(struct kpy_hook *h)
+/* Several hooks of one function: the newest gets the call, its original is the next one. */
+static bool push(struct kpy_hook *h)
 {
 	unsigned long flags = kpy_gil_lock_raw();
-	struct kpy_hook *old = hook_at(h->site);
-	int result = 0;
 
-	if (!old) {
-		hlist_add_head_rcu(&h->site_node, &sites[hash_long(h->site, SITE_BITS)]);
-	} else if (old->removed) {
-		hlist_replace_rcu(&old->site_node, &h->site_node);
-		INIT_HLIST_NODE(&old->site_node);
-		result = 1;
+	h->below = hook_at(h->site);
+	if (h->below) {
+		h->original = entrance(h->below);
+		hlist_replace_rcu(&h->below->site_node, &h->site_node);
+		INIT_HLIST_NODE(&h->below->site_node);
 	} else {
-		result = -EEXIST;
+		hlist_add_head_rcu(&h->site_node, &sites[hash_long(h->site, SITE_BITS)]);
 	}
 	kpy_gil_unlock_raw(flags);
-	return result;
+	return h->below;
 }
 
-static void remove_site(struct kpy_hook *h)
+static void drop(struct kpy_hook *h)
 {
 	unsigned long flags = kpy_gil_lock_raw();
+	struct kpy_hook *above = hook_at(h->site);
 
-	hlist_del_init_rcu(&h->site_node);
+	if (above != h) {
+		while (above->below != h)
+			above = above->below;
+		above->below = h->below;
+		WRITE_ONCE(above->original, h->original);
+	} else if (h->below) {
+		hlist_replace_rcu(&h->site_node, &h->below->site_node);
+		INIT_HLIST_NODE(&h->site_node);
+	} else {
+		hlist_del_init_rcu(&h->site_node);
+	}
 	kpy_gil_unlock_raw(flags);
 }
 
@@ -135,23 +145,22 @@ int kpy_ftrace_arm(struct kpy_hook *h)
 {
 	int err = register_ops();
 
-	if (err)
-		return err;
-	err = add_site(h);
-	if (err)
-		return err < 0 ? err : 0;
-	err = ftrace_set_filter_ip(&ops, h->site, 0, 0);
-	if (err)
-		remove_site(h);
+	if (!err && !push(h)) {
+		err = ftrace_set_filter_ip(&ops, h->site, 0, 0);
+		if (err)
+			drop(h);
+	}
+	h->armed = !err;
 	return err;
 }
 
 void kpy_ftrace_disarm(struct kpy_hook *h)
 {
-	if (hlist_unhashed(&h->site_node))
+	if (!h->armed)
 		return;
-	ftrace_set_filter_ip(&ops, h->site, 1, 0);
-	remove_site(h);
+	if (hook_at(h->site) == h && !h->below)
+		ftrace_set_filter_ip(&ops, h->site, 1, 0);
+	drop(h);
 }
 
 int kpy_ftrace_init(void)

@@ -10,8 +10,7 @@ void kpy_ftrace_anchor(void);
 /* Where ftrace can catch calls of the function at address, or 0. */
 unsigned long kpy_ftrace_site(unsigned long address);
 /*
- * Sends calls to the stub of h->slot; 0 or -errno, -EEXIST: another hook of ours is there.
- * Without the GIL, under the arming lock. May sleep.
+ * Sends calls to the stub of h->slot; 0 or -errno. Without the GIL, under the arming lock. May sleep.
  */
 int kpy_ftrace_arm(struct kpy_hook *h);
 void kpy_ftrace_disarm(struct kpy_hook *h);

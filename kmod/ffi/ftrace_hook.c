@@ -17,7 +17,7 @@
 
 static void handle(struct kpy_hook *h, struct kpy_invocation *inv)
 {
-	inv->result = kpy_handler_result(kpy_handler_call(h, inv->frame));
+	inv->result = kpy_handler_result(kpy_handler_call(h, inv, h->first));
 }
 
 static const struct kpy_hook_kind ftrace_kind = {
@@ -27,32 +27,15 @@ static const struct kpy_hook_kind ftrace_kind = {
 	.handle = handle,
 };
 
-static const char *why_not(int err)
-{
-	switch (err) {
-	case -EEXIST:
-		return "has a hook already";
-	case -EBUSY:
-		return "is redirected by someone else already (livepatch, or a kprobe with a post handler)";
-	case -ENODEV:
-		return "cannot be traced: ftrace is disabled in this kernel";
-	case -EWOULDBLOCK:
-		return "cannot be hooked here: this context must not sleep";
-	default:
-		return "cannot be traced: ftrace refused it";
-	}
-}
-
 static mp_obj_t new_ftrace(mp_obj_t target, mp_obj_t f)
 {
 	struct kpy_target t;
 	struct kpy_hook *h;
 	mp_obj_t object;
-	int err;
+	size_t n;
 
 	kpy_target_find(target, &t);
-	kpy_handler_args(f, 1, 6);
-	t.site = kpy_ftrace_site(t.address);
+	n = kpy_handler_args(f, "orig", 6);
 	if (t.offset && t.site != t.address)
 		kpy_raise_untraceable(EINVAL, &t, "is not the beginning of a function");
 	if (!t.site)
@@ -60,16 +43,10 @@ static mp_obj_t new_ftrace(mp_obj_t target, mp_obj_t f)
 			EINVAL, &t,
 			"cannot be traced: the kernel marks it notrace, or it is assembly");
 	h = kpy_hook_new_at(&ftrace_kind, f, &t);
-	h->site = t.site;
-	h->original = t.site + MCOUNT_INSN_SIZE;
-	h->n_args = kpy_handler_args(f, 1, 6);
+	h->n_args = n;
 	object = kpy_hook_object(h);
 	h->first = kpy_original_new(h);
-	err = kpy_hook_arm(h);
-	if (err) {
-		kpy_hook_remove(h);
-		kpy_raise_untraceable(-err, &t, why_not(err));
-	}
+	kpy_hook_arm_or_raise(h, &t);
 	return object;
 }
 #endif

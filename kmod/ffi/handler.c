@@ -12,8 +12,6 @@
 #include "ffi/hook.h"
 
 #ifndef NO_QSTR
-#include "ffi/stub.h"
-
 /* Upstream keeps these to itself; the layouts are those of objclosure.c and objboundmeth.c. */
 extern const mp_obj_type_t mp_type_closure;
 struct closure {
@@ -84,24 +82,25 @@ static struct arity arity_of(mp_obj_t f)
 	return a;
 }
 
-size_t kpy_handler_args(mp_obj_t f, size_t first, size_t n)
+size_t kpy_handler_args(mp_obj_t f, const char *first, size_t n)
 {
+	size_t lead = first ? 1 : 0;
 	struct arity a;
 
 	if (!mp_obj_is_callable(f))
 		mp_raise_msg_varg(&mp_type_TypeError, MP_ERROR_TEXT("'%s' is not callable"),
 				  mp_obj_get_type_str(f));
 	a = arity_of(f);
-	if (!a.any && a.max < first)
-		mp_raise_TypeError(
-			MP_ERROR_TEXT("the handler must take an argument: the original"));
-	if (a.min > first + KPY_HOOK_ARGS_MAX)
+	if (!a.any && a.max < lead)
+		mp_raise_msg_varg(&mp_type_TypeError,
+				  MP_ERROR_TEXT("the handler must take an argument: %s"), first);
+	if (a.min > lead + KPY_HOOK_ARGS_MAX)
 		mp_raise_msg_varg(&mp_type_TypeError,
 				  MP_ERROR_TEXT("the handler takes more than %d arguments"),
 				  KPY_HOOK_ARGS_MAX);
 	if (a.any)
-		return max(n, a.min > first ? a.min - first : 0);
-	return min_t(size_t, a.max - first, KPY_HOOK_ARGS_MAX);
+		return max(n, a.min > lead ? a.min - lead : 0);
+	return min_t(size_t, a.max - lead, KPY_HOOK_ARGS_MAX);
 }
 
 unsigned long kpy_handler_result(mp_obj_t o)
@@ -117,16 +116,15 @@ unsigned long kpy_handler_result(mp_obj_t o)
 	return word;
 }
 
-mp_obj_t kpy_handler_call(struct kpy_hook *h, struct kpy_stub_frame *frame)
+mp_obj_t kpy_handler_call(struct kpy_hook *h, const struct kpy_invocation *inv, mp_obj_t first)
 {
 	mp_obj_t args[1 + KPY_HOOK_ARGS_MAX];
 	size_t n = 0, i;
 
-	if (h->first)
-		args[n++] = h->first;
+	if (first)
+		args[n++] = first;
 	for (i = 0; i < h->n_args; i++)
-		args[n++] =
-			mp_obj_new_int_from_uint(i < 6 ? frame->args[i] : frame->stack_args[i - 6]);
+		args[n++] = mp_obj_new_int_from_uint(i < 6 ? inv->args[i] : inv->stack_args[i - 6]);
 	return mp_call_function_n_kw(h->handler, n, 0, args);
 }
 #else

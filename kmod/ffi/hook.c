@@ -11,10 +11,17 @@
 #include <asm/tsc.h>
 #include "py/runtime.h"
 #include "kpy.h"
+#include "debug/info.h"
 #include "ffi/ftrace.h"
 #include "ffi/hook.h"
+#include "ffi/probe.h"
 #include "ffi/stub.h"
 #include "repl/session.h"
+
+/* Flags that a handler may change. */
+#define FLAGS_FREE                                                                       \
+	(X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | X86_EFLAGS_ZF | X86_EFLAGS_SF | \
+	 X86_EFLAGS_DF | X86_EFLAGS_OF)
 
 /* What entering Python wants of the stack it finds. */
 #define STACK_RESERVE 6144
@@ -146,13 +153,13 @@ static bool caused_by_handler(const struct kpy_hook *h, const struct kpy_entry *
 	const struct kpy_entry *o;
 
 	for (o = e->next; o; o = o->next)
-		if (o->what == h && o->call.target && o->call.target != h->original &&
+		if (o->what == h && o->call.target && !o->invocation->in_original &&
 		    e->stack_hi >= o->stack_lo && e->stack_hi < o->stack_hi)
 			return true;
 	return false;
 }
 
-static void count_not_ready(struct kpy_hook *h)
+void kpy_hook_count_not_ready(struct kpy_hook *h)
 {
 	if (READ_ONCE(h->removed))
 		return;
@@ -187,7 +194,7 @@ static noinline enum outcome enter(struct kpy_invocation *inv, unsigned long sta
 			if (h->enabled && h->epoch == kpy_epoch)
 				kpy_hook_count_recursion(h);
 			else
-				count_not_ready(h);
+				kpy_hook_count_not_ready(h);
 		}
 		kpy_gil_leave(&e);
 		return MISSED;
@@ -200,6 +207,7 @@ static noinline enum outcome enter(struct kpy_invocation *inv, unsigned long sta
 	if (budget)
 		e.deadline = begin + (u64)tsc_khz * budget;
 	h->hits++;
+	inv->serial = kpy_debug_state.entries;
 	count_context();
 	outcome = call_handler(inv, &e);
 	h->total_tsc += rdtsc() - begin - inv->outside;
@@ -224,7 +232,6 @@ static enum outcome run(struct kpy_invocation *inv)
 	enum outcome outcome = MISSED;
 	unsigned long stack_lo;
 
-	atomic_inc(&h->in_flight);
 	if (in_nmi()) {
 		atomic_long_inc(&h->nmi);
 		kpy_hook_totals.nmi++;
@@ -232,7 +239,7 @@ static enum outcome run(struct kpy_invocation *inv)
 		/* The interpreter itself called what is hooked. */
 		kpy_hook_count_recursion(h);
 	} else if (!READ_ONCE(kpy_ready) || !READ_ONCE(h->enabled)) {
-		count_not_ready(h);
+		kpy_hook_count_not_ready(h);
 	} else if (!(stack_lo = usable_stack())) {
 		atomic_long_inc(&h->no_stack);
 		kpy_hook_totals.no_stack++;
@@ -253,16 +260,41 @@ void kpy_hook_run(struct kpy_hook *h)
 {
 	struct kpy_invocation inv = { .hook = h };
 
+	atomic_inc(&h->in_flight);
 	run(&inv);
 	leave(h);
 }
 
+/* Calls the original before the handler, unless that cannot run anyway. */
+static void run_original(struct kpy_invocation *inv)
+{
+	unsigned long words[KPY_HOOK_ARGS_MAX];
+	struct kpy_hook *h = inv->hook;
+
+	if (in_nmi() || kpy_gil_is_mine() || READ_ONCE(arming) == current)
+		return;
+	memcpy(words, inv->args, 6 * sizeof(*words));
+	memcpy(words + 6, inv->stack_args, 6 * sizeof(*words));
+	if (h->by_probe)
+		kpy_probe_pass_call(h);
+	inv->original = kpy_call_words(READ_ONCE(h->original), words);
+	inv->ran = true;
+}
+
 unsigned long kpy_hook_run_stub(struct kpy_hook *h, struct kpy_stub_frame *frame)
 {
-	struct kpy_invocation inv = { .hook = h, .frame = frame };
-	unsigned long next = h->original;
-	enum outcome outcome = run(&inv);
+	struct kpy_invocation inv = { .hook = h };
+	enum outcome outcome;
+	unsigned long next;
 
+	inv.args = frame->args;
+	inv.stack_args = frame->stack_args;
+	atomic_inc(&h->in_flight);
+	if (h->kind->returns)
+		run_original(&inv);
+	outcome = run(&inv);
+	/* Read it last: the hook there may have gone meanwhile. */
+	next = READ_ONCE(h->original);
 	if (outcome == DONE && !h->kind->watches) {
 		frame->ax = inv.result;
 		next = 0;
@@ -274,6 +306,48 @@ unsigned long kpy_hook_run_stub(struct kpy_hook *h, struct kpy_stub_frame *frame
 	}
 	leave(h);
 	return next;
+}
+
+/* Makes the function at whose beginning the registers are return. */
+static void return_from(struct pt_regs *regs, unsigned long result)
+{
+	regs->ax = result;
+	regs->ip = *(unsigned long *)regs->sp;
+	regs->sp += sizeof(unsigned long);
+}
+
+void kpy_hook_run_reg_stub(struct kpy_hook *h, struct pt_regs *regs)
+{
+	unsigned long words[6] = { regs->di, regs->si, regs->dx, regs->cx, regs->r8, regs->r9 };
+	struct kpy_invocation inv = { .hook = h, .args = words, .regs = regs };
+	struct pt_regs before;
+	enum outcome outcome;
+
+	regs->ip = h->address;
+	regs->orig_ax = -1;
+	before = *regs;
+	inv.stack_args = (unsigned long *)regs->sp + 1;
+	atomic_inc(&h->in_flight);
+	if (h->kind->returns)
+		run_original(&inv);
+	outcome = run(&inv);
+	if (h->kind->wants_regs && outcome == DONE && !h->kind->watches) {
+		regs->cs = before.cs;
+		regs->ss = before.ss;
+		regs->flags = (before.flags & ~FLAGS_FREE) | (regs->flags & FLAGS_FREE);
+	} else {
+		*regs = before;
+		if (outcome == DONE && !h->kind->watches)
+			return_from(regs, inv.result);
+		else if (inv.ran)
+			return_from(regs, inv.original);
+	}
+	if (regs->ip == h->address) {
+		regs->ip = READ_ONCE(h->original);
+		if (h->by_probe)
+			kpy_probe_pass(h, regs->sp);
+	}
+	leave(h);
 }
 
 int kpy_hook_arm(struct kpy_hook *h)
@@ -307,10 +381,12 @@ struct kpy_hook *kpy_hook_new(const struct kpy_hook_kind *kind, mp_obj_t handler
 	gfp_t gfp = kpy_may_sleep(kpy_current) ? GFP_KERNEL : GFP_ATOMIC;
 	struct kpy_entry *e = kpy_gil_release();
 	struct kpy_hook *h = kzalloc(sizeof(*h), gfp);
+	static unsigned long ids;
 
 	kpy_gil_acquire(e);
 	if (!h)
 		return NULL;
+	h->id = ++ids;
 	h->kind = kind;
 	h->handler = handler;
 	h->session = e->session;

@@ -12,6 +12,7 @@
 
 #ifndef NO_QSTR
 #include <linux/irq_work.h>
+#include <linux/kprobes.h>
 #include <linux/list.h>
 #include <linux/stddef.h>
 #include <linux/timer.h>
@@ -25,9 +26,13 @@ struct kpy_stub_frame;
 /* One call of a hook by the kernel, on the stack of that call. */
 struct kpy_invocation {
 	struct kpy_hook *hook;
-	struct kpy_stub_frame *frame; /* NULL where no stub is involved */
+	unsigned long serial; /* of all invocations */
+	/* The words that may be arguments: those of registers, and what is on the stack; or NULL. */
+	const unsigned long *args, *stack_args;
+	struct pt_regs *regs; /* where all registers are known */
 	unsigned long result; /* of the handler */
-	bool ran; /* the original was called and returned this: */
+	bool in_original; /* it is being called, by orig() */
+	bool ran; /* the original returned this: */
 	unsigned long original;
 	u64 outside; /* TSC cycles spent in the original */
 };
@@ -41,6 +46,8 @@ struct kpy_hook_kind {
 	/* Calls the handler with what the call brought. Raises. Under the GIL. NULL: f(). */
 	void (*handle)(struct kpy_hook *h, struct kpy_invocation *inv);
 	bool is_pointer; /* the kernel may have kept the stub's address */
+	bool wants_regs; /* its stub is the one with all registers */
+	bool returns; /* the handler runs behind the original */
 	bool watches; /* the original runs afterwards, whatever the handler returned */
 };
 
@@ -74,6 +81,11 @@ struct kpy_hook {
 	atomic_t in_flight;
 	/* Where the stub goes on without Python, and what orig() calls; 0: it returns 0. */
 	unsigned long original;
+	unsigned long id; /* of all hooks, for orig(), which may outlive it */
+	bool by_probe; /* of probe.c, which must be passed on the way there */
+	unsigned long address; /* of what is hooked */
+	unsigned long site; /* where ftrace catches it, or 0 */
+	struct module *owner; /* which has it; held until it is disarmed */
 	union {
 		struct irq_work work;
 		struct {
@@ -81,9 +93,13 @@ struct kpy_hook {
 			unsigned long delay, period; /* jiffies; period 0: once */
 		};
 		struct {
-			unsigned long site; /* of ftrace */
 			struct hlist_node site_node;
-			struct module *owner; /* of the function */
+			struct kpy_hook *below; /* the next one of the same site */
+			bool armed;
+		};
+		struct {
+			struct kprobe probe;
+			unsigned long tokens[16]; /* see probe.c */
 		};
 	};
 };
@@ -94,8 +110,11 @@ struct kpy_hook *kpy_hook_new(const struct kpy_hook_kind *kind, mp_obj_t handler
 void kpy_hook_run(struct kpy_hook *h);
 /* The same for a stub: where it is to go on; 0: at its caller with frame->ax. */
 unsigned long kpy_hook_run_stub(struct kpy_hook *h, struct kpy_stub_frame *frame);
+/* The same for a stub with all registers, which it changes to go on. */
+void kpy_hook_run_reg_stub(struct kpy_hook *h, struct pt_regs *regs);
 /* A call that had to be let through before it came so far. Any context. */
 void kpy_hook_count_recursion(struct kpy_hook *h);
+void kpy_hook_count_not_ready(struct kpy_hook *h);
 /* Stops new entries; the rest is done by a worker. Under the GIL. */
 void kpy_hook_remove(struct kpy_hook *h);
 
@@ -124,17 +143,20 @@ void kpy_hooks_kick_reaper(void);
 int kpy_hook_arm(struct kpy_hook *h);
 void kpy_hook_disarm(struct kpy_hook *h);
 
-/* handler.c. How many arguments of at most n the handler takes, behind the first ones. Raises TypeError. */
-size_t kpy_handler_args(mp_obj_t handler, size_t first, size_t n);
+/*
+ * handler.c. How many arguments of a call the handler takes, n when it takes any number; behind
+ * the first one, if that has a name. Raises TypeError.
+ */
+size_t kpy_handler_args(mp_obj_t handler, const char *first, size_t n);
 /* The word that a handler's result stands for. Raises TypeError. */
 unsigned long kpy_handler_result(mp_obj_t result);
-/* Calls the handler with h->first, if any, and the arguments of the frame. */
-mp_obj_t kpy_handler_call(struct kpy_hook *h, struct kpy_stub_frame *frame);
+/* Calls the handler with first, if any, and the arguments of the call. */
+mp_obj_t kpy_handler_call(struct kpy_hook *h, const struct kpy_invocation *inv, mp_obj_t first);
 
 /* target.c: what a hook is to be put on. */
 struct kpy_target {
 	unsigned long address, offset; /* in its symbol */
-	unsigned long site; /* of ftrace, or 0 */
+	unsigned long site; /* where ftrace catches its calls, or 0 */
 	char name[sizeof_field(struct kpy_hook, target)];
 };
 
@@ -142,9 +164,16 @@ struct kpy_target {
 void kpy_target_find(mp_obj_t what, struct kpy_target *t);
 /* OSError(err, "NAME WHY") */
 void kpy_raise_untraceable(int err, const struct kpy_target *t, const char *why);
+/* Arms it, or removes it and raises OSError. Under the GIL, given up. */
+void kpy_hook_arm_or_raise(struct kpy_hook *h, const struct kpy_target *t);
 /* A hook with a stub, on t or (NULL) on nothing. Raises MemoryError, OSError. Under the GIL, given up. */
 struct kpy_hook *kpy_hook_new_at(const struct kpy_hook_kind *kind, mp_obj_t handler,
 				 const struct kpy_target *t);
+
+/* registers.c: an object for the registers of an invocation; void once that is over. */
+mp_obj_t kpy_registers_new(struct kpy_invocation *inv);
+/* False: o is no such object. */
+bool kpy_registers_pointer(mp_obj_t o, unsigned long *address);
 
 /* original.c: a callable for the original of a hook. Under the GIL. */
 mp_obj_t kpy_original_new(struct kpy_hook *h);
@@ -169,11 +198,22 @@ mp_obj_t kpy_hook_object(struct kpy_hook *h);
 #endif
 MP_DECLARE_CONST_FUN_OBJ_VAR_BETWEEN(kpy_timer_obj);
 MP_DECLARE_CONST_FUN_OBJ_KW(kpy_ftrace_obj);
+MP_DECLARE_CONST_FUN_OBJ_KW(kpy_kprobe_obj);
 MP_DECLARE_CONST_FUN_OBJ_1(kpy_irq_work_obj);
 MP_DECLARE_CONST_FUN_OBJ_1(kpy_callback_obj);
 MP_DECLARE_CONST_FUN_OBJ_0(kpy_hooks_obj);
 MP_DECLARE_CONST_FUN_OBJ_0(kpy_context_obj);
-extern const mp_obj_type_t kpy_type_hook;
+extern const mp_obj_type_t kpy_type_hook, kpy_type_registers;
+
+/* kprobe(): what to do at the target. */
+enum {
+	KPY_ARGS_WATCH,
+	KPY_ARGS_MODIFY,
+	KPY_REGS_WATCH,
+	KPY_REGS_MODIFY,
+	KPY_RETURN,
+	KPY_KP_KINDS,
+};
 
 /*
  * The address that a hook object stands for where the kernel wants one: of a callback that was

@@ -21,6 +21,7 @@ typedef struct {
 #define REARM(o)
 #define GONE(o)
 #define POINTER(o) mp_const_none
+#define INT_OF(o) mp_const_none
 #define hook_print 0
 #define all_hooks(list)
 static mp_obj_t hook_value(hook_object_t *o, qstr attr)
@@ -36,6 +37,7 @@ static mp_obj_t hook_value(hook_object_t *o, qstr attr)
 #define REARM(o) rearm((o)->hook)
 #define GONE(o) forget((o))
 #define POINTER(o) pointer(o)
+#define INT_OF(o) int_of(o)
 
 /* Stands in for the hook of an object whose finaliser ran, called by hand or in a resurrection. */
 static const struct kpy_hook_kind gone_kind = { .name = "forgotten" };
@@ -65,6 +67,13 @@ bool kpy_hook_pointer(mp_obj_t o, unsigned long *address)
 	h->shared = true;
 	*address = kpy_stub_address(h->slot);
 	return true;
+}
+
+static mp_obj_t int_of(mp_obj_t o)
+{
+	unsigned long address;
+
+	return kpy_hook_pointer(o, &address) ? mp_obj_new_int_from_uint(address) : MP_OBJ_NULL;
 }
 
 static mp_obj_t pointer(mp_obj_t o)
@@ -232,7 +241,7 @@ static void hook_attr(mp_obj_t self, qstr attr, mp_obj_t *dest)
 static mp_obj_t hook_unary_op(mp_unary_op_t op, mp_obj_t self)
 {
 	if (op == MP_UNARY_OP_INT_MAYBE)
-		return POINTER(self);
+		return INT_OF(self);
 	return MP_OBJ_NULL;
 }
 

@@ -12,10 +12,12 @@
 #ifndef NO_QSTR
 #include "entry.h"
 #include "ffi/guard.h"
+#include "ffi/probe.h"
 
 typedef struct {
 	mp_obj_base_t base;
-	unsigned long target;
+	unsigned long hook; /* its id */
+	unsigned long target; /* where there is no hook any more */
 	char name[sizeof_field(struct kpy_hook, target)];
 } original_t;
 
@@ -25,7 +27,8 @@ static mp_obj_t original_call(mp_obj_t self, size_t n_args, size_t n_kw, const m
 	struct kpy_entry *e = kpy_current;
 	struct kpy_invocation *inv = e->invocation;
 	unsigned long words[KPY_HOOK_ARGS_MAX], result;
-	bool returned;
+	bool returned, here;
+	unsigned long target;
 	size_t i;
 	u64 begin;
 
@@ -44,19 +47,28 @@ static mp_obj_t original_call(mp_obj_t self, size_t n_args, size_t n_kw, const m
 	}
 	for (; i < 6 || (n_args > 6 && i < KPY_HOOK_ARGS_MAX); i++)
 		words[i] = 0;
+	/* The hook may have been removed, or another be below it now. */
+	here = inv && inv->hook->id == o->hook;
+	target = here ? inv->hook->original : o->target;
 	e->call.serial++;
-	e->call.target = o->target;
+	e->call.target = target;
 	memcpy(e->call.args, words, sizeof(e->call.args));
 	begin = rdtsc();
+	if (here)
+		inv->in_original = true;
 	kpy_gil_release();
-	returned = kpy_guarded_call(e, o->target, n_args, words, &result);
+	if (here && inv->hook->by_probe)
+		kpy_probe_pass_call(inv->hook);
+	returned = kpy_guarded_call(e, target, n_args, words, &result);
 	begin = rdtsc() - begin;
 	if (e->deadline)
 		e->deadline += begin;
 	/* Before the GIL is taken: it does not come back here when that is refused. */
-	if (inv && returned && inv->hook->original == o->target) {
-		inv->ran = true;
-		inv->original = result;
+	if (here) {
+		inv->in_original = false;
+		inv->ran |= returned;
+		if (returned)
+			inv->original = result;
 		inv->outside += begin;
 	}
 	if (unlikely(e->kind == KPY_SESSION && signal_pending(current)))
@@ -81,6 +93,7 @@ mp_obj_t kpy_original_new(struct kpy_hook *h)
 {
 	original_t *o = mp_obj_malloc(original_t, &original_type);
 
+	o->hook = h->id;
 	o->target = h->original;
 	memcpy(o->name, h->target, sizeof(o->name));
 	return MP_OBJ_FROM_PTR(o);

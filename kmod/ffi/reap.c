@@ -11,6 +11,7 @@
  */
 #include <linux/irq_work.h>
 #include <linux/jiffies.h>
+#include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
@@ -111,6 +112,8 @@ static void reap(struct work_struct *work)
 
 	while ((h = find(KPY_HOOK_ARMED, false))) {
 		kpy_hook_disarm(h);
+		if (h->owner)
+			module_put(h->owner);
 		if (h->slot >= 0 && !h->original)
 			kpy_stub_unbind(h->slot);
 		WRITE_ONCE(h->state, KPY_HOOK_DISARMED);

@@ -2,10 +2,11 @@
 /* Slots of the stubs, and what a stub does. */
 #include <linux/compiler.h>
 #include <linux/kernel.h>
+#include <linux/ptrace.h>
 #include "ffi/hook.h"
 #include "ffi/stub.h"
 
-extern const char kpy_stubs[];
+extern const char kpy_stubs[], kpy_reg_stubs[];
 
 static struct kpy_hook *slots[KPY_STUBS];
 
@@ -46,6 +47,11 @@ unsigned long kpy_stub_address(int slot)
 	return (unsigned long)kpy_stubs + slot * KPY_STUB_SIZE;
 }
 
+unsigned long kpy_reg_stub_address(int slot)
+{
+	return (unsigned long)kpy_reg_stubs + slot * KPY_STUB_SIZE;
+}
+
 unsigned int kpy_stubs_free(void)
 {
 	return n_free;
@@ -59,7 +65,7 @@ void kpy_stubs_init(void)
 		kpy_stub_put(slot);
 }
 
-/* Called by stub.S. */
+/* Called by stubs.S. */
 unsigned long kpy_stub_run(struct kpy_stub_frame *frame);
 unsigned long kpy_stub_run(struct kpy_stub_frame *frame)
 {
@@ -74,4 +80,11 @@ unsigned long kpy_stub_run(struct kpy_stub_frame *frame)
 		return 0;
 	}
 	return kpy_hook_run_stub(h, frame);
+}
+
+void kpy_reg_stub_run(struct pt_regs *regs);
+void kpy_reg_stub_run(struct pt_regs *regs)
+{
+	/* Its slot is bound as long as anyone can come here: there is somewhere to go on. */
+	kpy_hook_run_reg_stub(READ_ONCE(slots[regs->orig_ax]), regs);
 }

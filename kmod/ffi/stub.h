@@ -24,13 +24,21 @@ struct kpy_stub_frame {
 	unsigned long stack_args[];
 };
 
+struct pt_regs;
+
+/* Calls target with twelve arguments; in stubs.S. */
+unsigned long kpy_call_words(unsigned long target, const unsigned long *words);
+void kpy_call_returns(void); /* where it returns to */
+
 /* Binds a free slot to a hook: its number, or -1. Under the GIL. */
 int kpy_stub_take(struct kpy_hook *h);
 /* Calls of the slot return 0 from now on. */
 void kpy_stub_unbind(int slot);
 /* Nobody is in it any more: it may be taken again. Under the GIL. */
 void kpy_stub_put(int slot);
+/* Two entrances of each slot: one for calls, and one with all registers, at any instruction. */
 unsigned long kpy_stub_address(int slot);
+unsigned long kpy_reg_stub_address(int slot);
 /* How many are free. Under the GIL. */
 unsigned int kpy_stubs_free(void);
 void kpy_stubs_init(void);

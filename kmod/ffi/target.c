@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What a hook is to be put on: a name, a Symbol or an address. */
 #ifndef NO_QSTR
+#include <linux/ftrace.h>
 #include <linux/kallsyms.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/string.h>
 #endif
+#include "py/mperrno.h"
 #include "py/runtime.h"
 #include "ffi/ffi.h"
 #include "ffi/hook.h"
 #ifndef NO_QSTR
+#include "ffi/ftrace.h"
 #include "ffi/stub.h"
 #include "kpy.h"
 
@@ -48,6 +51,25 @@ void kpy_target_find(mp_obj_t what, struct kpy_target *t)
 		strscpy(t->name, text, sizeof(t->name));
 	if (!kpy_is_text(t->address))
 		kpy_raise_untraceable(EINVAL, t, "is data, not a function");
+	if (within_module(t->address, THIS_MODULE))
+		kpy_raise_untraceable(EINVAL, t, "cannot be hooked: it is part of kpy");
+	t->site = kpy_ftrace_site(t->address);
+}
+
+/* The module that has the code at address, which then cannot be unloaded; NULL: none. */
+static struct module *hold_module(unsigned long address)
+{
+	static struct module *(*find_module)(unsigned long);
+	struct module *m;
+
+	if (!find_module)
+		find_module = (void *)kpy_kallsyms_lookup("__module_text_address");
+	preempt_disable();
+	m = find_module ? find_module(address) : NULL;
+	if (m && !try_module_get(m))
+		m = NULL;
+	preempt_enable();
+	return m;
 }
 
 struct kpy_hook *kpy_hook_new_at(const struct kpy_hook_kind *kind, mp_obj_t handler,
@@ -57,8 +79,13 @@ struct kpy_hook *kpy_hook_new_at(const struct kpy_hook_kind *kind, mp_obj_t hand
 
 	if (!h)
 		mp_raise_type(&mp_type_MemoryError);
-	if (t)
+	if (t) {
 		memcpy(h->target, t->name, sizeof(h->target));
+		h->address = t->address;
+		h->site = t->site;
+		h->original = t->site ? t->site + MCOUNT_INSN_SIZE : t->address;
+		h->owner = hold_module(t->address);
+	}
 	h->slot = kpy_stub_take(h);
 	if (h->slot < 0) {
 		kpy_hook_remove(h);
@@ -67,6 +94,37 @@ struct kpy_hook *kpy_hook_new_at(const struct kpy_hook_kind *kind, mp_obj_t hand
 				  KPY_STUBS);
 	}
 	return h;
+}
+
+static const char *why_not(int err)
+{
+	switch (err) {
+	case -EEXIST:
+		return "has a probe of this kind already";
+	case -EBUSY:
+		return "is redirected by someone else already (livepatch, or a kprobe with a post handler)";
+	case -ENODEV:
+		return "cannot be traced: ftrace is disabled in this kernel";
+	case -EWOULDBLOCK:
+		return "cannot be hooked here: this context must not sleep";
+	case -EILSEQ:
+		return "cannot be probed: no instruction begins there";
+	case -EINVAL:
+	case -ENOENT:
+		return "cannot be probed: the kernel relies on that code itself";
+	default:
+		return "cannot be hooked";
+	}
+}
+
+void kpy_hook_arm_or_raise(struct kpy_hook *h, const struct kpy_target *t)
+{
+	int err = kpy_hook_arm(h);
+
+	if (!err)
+		return;
+	kpy_hook_remove(h);
+	kpy_raise_untraceable(-err, t, why_not(err));
 }
 
 void kpy_raise_untraceable(int err, const struct kpy_target *t, const char *why)

@@ -6,33 +6,13 @@
  * that is unregistered; reap.c waits once for many hooks.
  */
 #include <linux/ftrace.h>
-#include <linux/hash.h>
-#include <linux/list.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
 #include "kpy.h"
+#include "ffi/chain.h"
 #include "ffi/ftrace.h"
 #include "ffi/guard_impl.h"
 #include "ffi/hook.h"
-#include "ffi/stub.h"
-
-#define SITE_BITS 9
-
-static struct hlist_head sites[1 << SITE_BITS]; /* changed under the GIL, read under RCU */
-
-static __always_inline struct kpy_hook *hook_at(unsigned long site)
-{
-	struct kpy_hook *h;
-
-	hlist_for_each_entry_rcu(h, &sites[hash_long(site, SITE_BITS)], site_node,
-				 true) if (h->site == site) return h;
-	return NULL;
-}
-
-static __always_inline unsigned long entrance(const struct kpy_hook *h)
-{
-	return h->kind->wants_regs ? kpy_reg_stub_address(h->slot) : kpy_stub_address(h->slot);
-}
 
 static __always_inline bool let_through(struct kpy_hook *h, unsigned long parent_ip)
 {
@@ -69,10 +49,10 @@ static __always_inline bool let_through(struct kpy_hook *h, unsigned long parent
 static void notrace on_call(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
 			    FREGS *regs)
 {
-	struct kpy_hook *h = hook_at(ip);
+	struct kpy_hook *h = kpy_chain_top(ip);
 
 	if (h && !let_through(h, parent_ip))
-		set_ip(regs, entrance(h));
+		set_ip(regs, kpy_chain_entrance(h));
 }
 
 static struct ftrace_ops ops = {
@@ -105,50 +85,14 @@ static int register_ops(void)
 	return err;
 }
 
-/* Several hooks of one function: the newest gets the call, its original is the next one. */
-static bool push(struct kpy_hook *h)
-{
-	unsigned long flags = kpy_gil_lock_raw();
-
-	h->below = hook_at(h->site);
-	if (h->below) {
-		h->original = entrance(h->below);
-		hlist_replace_rcu(&h->below->site_node, &h->site_node);
-		INIT_HLIST_NODE(&h->below->site_node);
-	} else {
-		hlist_add_head_rcu(&h->site_node, &sites[hash_long(h->site, SITE_BITS)]);
-	}
-	kpy_gil_unlock_raw(flags);
-	return h->below;
-}
-
-static void drop(struct kpy_hook *h)
-{
-	unsigned long flags = kpy_gil_lock_raw();
-	struct kpy_hook *above = hook_at(h->site);
-
-	if (above != h) {
-		while (above->below != h)
-			above = above->below;
-		above->below = h->below;
-		WRITE_ONCE(above->original, h->original);
-	} else if (h->below) {
-		hlist_replace_rcu(&h->site_node, &h->below->site_node);
-		INIT_HLIST_NODE(&h->site_node);
-	} else {
-		hlist_del_init_rcu(&h->site_node);
-	}
-	kpy_gil_unlock_raw(flags);
-}
-
 int kpy_ftrace_arm(struct kpy_hook *h)
 {
 	int err = register_ops();
 
-	if (!err && !push(h)) {
+	if (!err && !kpy_chain_push(h)) {
 		err = ftrace_set_filter_ip(&ops, h->site, 0, 0);
 		if (err)
-			drop(h);
+			kpy_chain_drop(h);
 	}
 	h->armed = !err;
 	return err;
@@ -158,9 +102,9 @@ void kpy_ftrace_disarm(struct kpy_hook *h)
 {
 	if (!h->armed)
 		return;
-	if (hook_at(h->site) == h && !h->below)
+	if (kpy_chain_is_last(h))
 		ftrace_set_filter_ip(&ops, h->site, 1, 0);
-	drop(h);
+	kpy_chain_drop(h);
 }
 
 int kpy_ftrace_init(void)

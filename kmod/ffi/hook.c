@@ -268,16 +268,17 @@ void kpy_hook_run(struct kpy_hook *h)
 /* Calls the original before the handler, unless that cannot run anyway. */
 static void run_original(struct kpy_invocation *inv)
 {
-	unsigned long words[KPY_HOOK_ARGS_MAX];
+	unsigned long words[KPY_HOOK_ARGS_MAX], target;
 	struct kpy_hook *h = inv->hook;
 
 	if (in_nmi() || kpy_gil_is_mine() || READ_ONCE(arming) == current)
 		return;
 	memcpy(words, inv->args, 6 * sizeof(*words));
 	memcpy(words + 6, inv->stack_args, 6 * sizeof(*words));
-	if (h->by_probe)
+	target = READ_ONCE(h->original);
+	if (h->by_probe && target == h->address)
 		kpy_probe_pass_call(h);
-	inv->original = kpy_call_words(READ_ONCE(h->original), words);
+	inv->original = kpy_call_words(target, words);
 	inv->ran = true;
 }
 
@@ -344,7 +345,7 @@ void kpy_hook_run_reg_stub(struct kpy_hook *h, struct pt_regs *regs)
 	}
 	if (regs->ip == h->address) {
 		regs->ip = READ_ONCE(h->original);
-		if (h->by_probe)
+		if (h->by_probe && regs->ip == h->address)
 			kpy_probe_pass(h, regs->sp);
 	}
 	leave(h);
@@ -365,6 +366,15 @@ int kpy_hook_arm(struct kpy_hook *h)
 	mutex_unlock(&arming_lock);
 	kpy_gil_acquire(e);
 	return err;
+}
+
+void kpy_hook_free(struct kpy_hook *h)
+{
+	mutex_lock(&arming_lock);
+	if (h->by_probe)
+		kpy_probe_free(h);
+	mutex_unlock(&arming_lock);
+	kfree(h);
 }
 
 void kpy_hook_disarm(struct kpy_hook *h)

@@ -12,7 +12,6 @@
 
 #ifndef NO_QSTR
 #include <linux/irq_work.h>
-#include <linux/kprobes.h>
 #include <linux/list.h>
 #include <linux/stddef.h>
 #include <linux/timer.h>
@@ -20,6 +19,7 @@
 
 struct kpy_hook;
 struct kpy_stub_frame;
+struct kpy_probe;
 
 #define KPY_HOOK_ARGS_MAX 12
 
@@ -84,7 +84,7 @@ struct kpy_hook {
 	unsigned long id; /* of all hooks, for orig(), which may outlive it */
 	bool by_probe; /* of probe.c, which must be passed on the way there */
 	unsigned long address; /* of what is hooked */
-	unsigned long site; /* where ftrace catches it, or 0 */
+	unsigned long site; /* where ftrace or the probe catches it */
 	struct module *owner; /* which has it; held until it is disarmed */
 	union {
 		struct irq_work work;
@@ -93,13 +93,10 @@ struct kpy_hook {
 			unsigned long delay, period; /* jiffies; period 0: once */
 		};
 		struct {
-			struct hlist_node site_node;
-			struct kpy_hook *below; /* the next one of the same site */
+			struct hlist_node chain_node; /* see chain.h */
+			struct kpy_hook *below;
+			struct kpy_probe *probe; /* see probe.c */
 			bool armed;
-		};
-		struct {
-			struct kprobe probe;
-			unsigned long tokens[16]; /* see probe.c */
 		};
 	};
 };
@@ -142,6 +139,7 @@ void kpy_hooks_kick_reaper(void);
  */
 int kpy_hook_arm(struct kpy_hook *h);
 void kpy_hook_disarm(struct kpy_hook *h);
+void kpy_hook_free(struct kpy_hook *h);
 
 /*
  * handler.c. How many arguments of a call the handler takes, n when it takes any number; behind

@@ -57,7 +57,7 @@ static mp_obj_t original_call(mp_obj_t self, size_t n_args, size_t n_kw, const m
 	if (here)
 		inv->in_original = true;
 	kpy_gil_release();
-	if (here && inv->hook->by_probe)
+	if (here && inv->hook->by_probe && target == inv->hook->address)
 		kpy_probe_pass_call(inv->hook);
 	returned = kpy_guarded_call(e, target, n_args, words, &result);
 	begin = rdtsc() - begin;

@@ -14,11 +14,17 @@
 #include <linux/ptrace.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/slab.h>
 #include "kpy.h"
+#include "ffi/chain.h"
 #include "ffi/guard_impl.h"
-#include "ffi/hook.h"
 #include "ffi/probe.h"
-#include "ffi/stub.h"
+
+struct kpy_probe {
+	struct kprobe kprobe;
+	unsigned int holders; /* hooks, under the GIL */
+	unsigned long tokens[16];
+};
 
 /* A task as a token; stack pointers are even. */
 static unsigned long task_token(void)
@@ -26,51 +32,54 @@ static unsigned long task_token(void)
 	return (unsigned long)current | 1;
 }
 
-static void leave_token(struct kpy_hook *h, unsigned long token)
+static void leave_token(struct kpy_probe *p, unsigned long token)
 {
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(h->tokens); i++)
-		if (!cmpxchg(&h->tokens[i], 0, token))
+	for (i = 0; i < ARRAY_SIZE(p->tokens); i++)
+		if (!cmpxchg(&p->tokens[i], 0, token))
 			return;
 	/* Some were never taken, as the kernel skips probes within probes. */
-	WRITE_ONCE(h->tokens[hash_long(token, 4)], token);
+	WRITE_ONCE(p->tokens[hash_long(token, 4)], token);
 }
 
-static bool take_token(struct kpy_hook *h, unsigned long token)
+static bool take_token(struct kpy_probe *p, unsigned long token)
 {
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(h->tokens); i++)
-		if (READ_ONCE(h->tokens[i]) == token && cmpxchg(&h->tokens[i], token, 0) == token)
+	for (i = 0; i < ARRAY_SIZE(p->tokens); i++)
+		if (READ_ONCE(p->tokens[i]) == token && cmpxchg(&p->tokens[i], token, 0) == token)
 			return true;
 	return false;
 }
 
 void kpy_probe_pass(struct kpy_hook *h, unsigned long sp)
 {
-	leave_token(h, sp);
+	leave_token(h->probe, sp);
 }
 
 void kpy_probe_pass_call(struct kpy_hook *h)
 {
-	leave_token(h, task_token());
+	leave_token(h->probe, task_token());
 }
 
-static bool passes(struct kpy_hook *h, struct pt_regs *regs)
+static bool passes(struct kpy_probe *p, struct pt_regs *regs)
 {
 	unsigned long caller = *(unsigned long *)regs->sp;
 
-	return take_token(h, regs->sp) || ((caller == (unsigned long)kpy_guard_returns ||
+	return take_token(p, regs->sp) || ((caller == (unsigned long)kpy_guard_returns ||
 					    caller == (unsigned long)kpy_call_returns) &&
-					   take_token(h, task_token()));
+					   take_token(p, task_token()));
 }
 
-static int on_probe(struct kprobe *p, struct pt_regs *regs)
+static int on_probe(struct kprobe *kprobe, struct pt_regs *regs)
 {
-	struct kpy_hook *h = container_of(p, struct kpy_hook, probe);
+	struct kpy_hook *h;
 
-	if (passes(h, regs))
+	if (passes(container_of(kprobe, struct kpy_probe, kprobe), regs))
+		return 0;
+	h = kpy_chain_top((unsigned long)kprobe->addr);
+	if (!h)
 		return 0;
 	/* The breakpoint itself counts as one NMI. */
 	if ((preempt_count() & NMI_MASK) > NMI_OFFSET) {
@@ -81,7 +90,7 @@ static int on_probe(struct kprobe *p, struct pt_regs *regs)
 		kpy_hook_count_not_ready(h);
 		return 0;
 	}
-	regs->ip = kpy_reg_stub_address(h->slot);
+	regs->ip = kpy_chain_entrance(h);
 	return 1;
 }
 
@@ -92,19 +101,46 @@ static void no_jump(struct kprobe *p, struct pt_regs *regs, unsigned long flags)
 
 int kpy_probe_arm(struct kpy_hook *h)
 {
-	int err;
+	struct kpy_probe *p;
+	int err = 0;
 
-	h->probe.addr = (void *)h->address;
-	h->probe.pre_handler = on_probe;
-	h->probe.post_handler = no_jump;
-	err = register_kprobe(&h->probe);
-	if (err)
-		h->probe.addr = NULL;
-	return err;
+	h->site = h->address;
+	if (kpy_chain_push(h)) {
+		p = h->below->probe;
+	} else {
+		p = kzalloc(sizeof(*p), GFP_KERNEL);
+		if (p) {
+			p->kprobe.addr = (void *)h->address;
+			p->kprobe.pre_handler = on_probe;
+			p->kprobe.post_handler = no_jump;
+			err = register_kprobe(&p->kprobe);
+		} else {
+			err = -ENOMEM;
+		}
+		if (err) {
+			kpy_chain_drop(h);
+			kfree(p);
+			return err;
+		}
+	}
+	p->holders++;
+	h->probe = p;
+	h->armed = true;
+	return 0;
 }
 
 void kpy_probe_disarm(struct kpy_hook *h)
 {
-	if (h->probe.addr)
-		unregister_kprobe(&h->probe);
+	if (!h->armed)
+		return;
+	if (kpy_chain_is_last(h))
+		unregister_kprobe(&h->probe->kprobe);
+	kpy_chain_drop(h);
+}
+
+/* Whoever was in the hook may have left a token up to now. */
+void kpy_probe_free(struct kpy_hook *h)
+{
+	if (h->armed && !--h->probe->holders)
+		kfree(h->probe);
 }

@@ -14,7 +14,6 @@
 #include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/task.h>
-#include <linux/slab.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include "kpy.h"
@@ -101,7 +100,7 @@ static void free_idle(void)
 	}
 	kpy_gil_unlock_raw(flags);
 	list_for_each_entry_safe (h, next, &dead, list)
-		kfree(h);
+		kpy_hook_free(h);
 	wake_up_all(&hooks_wait);
 }
 
@@ -238,5 +237,5 @@ void kpy_hooks_reap_exit(void)
 	flush_work(&reap_work);
 	/* Idle ones whose objects died with the interpreter. */
 	list_for_each_entry_safe (h, next, &kpy_hooks, list)
-		kfree(h);
+		kpy_hook_free(h);
 }

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import subprocess
+import tempfile
 import time
 from typing import TYPE_CHECKING
 
@@ -18,8 +22,6 @@ SETUP = (
     "from kernel_ffi import kprobe, KP_ARGS_WATCH, KP_ARGS_MODIFY, KP_REGS_WATCH, KP_REGS_MODIFY\n"
     "from kernel_ffi import KP_RETURN\n"
 )
-# int_sqrt() by ftrace, and a function that ftrace cannot catch: notrace, simple, not blacklisted.
-BY_FTRACE = "int_sqrt"
 
 
 def run(guest: LiveGuest, code: str) -> list[str]:
@@ -40,10 +42,11 @@ def test_args_watch(guest: LiveGuest) -> None:
     lines = run(
         guest,
         "h.rm()\n"
-        "print(names.count('/proc/1/comm'), names.count('/tmp/none'), h.hits == len(names), h.missed)\n"
+        "print(names.count('/proc/1/comm'), names.count('/tmp/none'))\n"
+        "print(h.hits == len(names), h.missed)\n"
         "print(h.kind, h.target)\n",
     )
-    assert lines == ["1 1 True 0", "kprobe KP_ARGS_WATCH do_filp_open"]
+    assert lines == ["1 1", "True 0", "kprobe KP_ARGS_WATCH do_filp_open"]
     # Dropped instead.
     out = run(
         guest,
@@ -58,16 +61,16 @@ def test_args_watch(guest: LiveGuest) -> None:
 
 
 # At the beginning of a function ftrace does it, elsewhere a breakpoint.
-WAYS = ["int_sqrt", "memcmp"]
+WAYS = ["int_sqrt", "hex_to_bin"]
 CALL = {
-    "int_sqrt": ("int_sqrt(49)", "7", "49"),
-    "memcmp": ("memcmp(b'ab\\0', b'aa\\0', 3) & 0xff", "1", None),
+    "int_sqrt": ("int_sqrt(49)", "7"),
+    "hex_to_bin": ("hex_to_bin(0x37)", "7"),
 }
 
 
 @pytest.mark.parametrize("target", WAYS)
 def test_values_of_watchers_are_ignored(guest: LiveGuest, target: str) -> None:
-    call, result, _ = CALL[target]
+    call, result = CALL[target]
     lines = run(
         guest,
         "got = []\n"
@@ -83,7 +86,7 @@ def test_values_of_watchers_are_ignored(guest: LiveGuest, target: str) -> None:
 
 @pytest.mark.parametrize("target", WAYS)
 def test_args_modify(guest: LiveGuest, target: str) -> None:
-    call, result, _ = CALL[target]
+    call, result = CALL[target]
     lines = run(
         guest,
         "got = []\n"
@@ -101,7 +104,7 @@ def test_args_modify(guest: LiveGuest, target: str) -> None:
 
 @pytest.mark.parametrize("target", WAYS)
 def test_return(guest: LiveGuest, target: str) -> None:
-    call, result, _ = CALL[target]
+    call, result = CALL[target]
     lines = run(
         guest,
         "got = []\n"
@@ -117,7 +120,7 @@ def test_return(guest: LiveGuest, target: str) -> None:
     "what", ["KP_ARGS_WATCH", "KP_ARGS_MODIFY", "KP_REGS_WATCH", "KP_REGS_MODIFY", "KP_RETURN"]
 )
 def test_exceptions_change_nothing(guest: LiveGuest, target: str, what: str) -> None:
-    call, result, _ = CALL[target]
+    call, result = CALL[target]
     lines = run(
         guest,
         "def bad(x, *a):\n"
@@ -136,13 +139,13 @@ def test_exceptions_change_nothing(guest: LiveGuest, target: str, what: str) -> 
 @pytest.mark.parametrize("target", WAYS)
 def test_registers(guest: LiveGuest, target: str) -> None:
     """Arguments, the address, and the stack with the return address into kpy."""
-    call, result, first = CALL[target]
+    call, result = CALL[target]
     lines = run(
         guest,
         "got = []\n"
         "def f(r):\n"
-        "    got.append((r.rdi == r.di, r.ip == int(symbol('%s')), r.rip == r.ip, p64(int(r) + 112) == r.di,\n"
-        "      p64(r) == r.r15, r.sp == r.rsp, r.di))\n"
+        "    got.append((r.rdi == r.di, r.ip == int(symbol('%s')), r.rip == r.ip,\n"
+        "      p64(int(r) + 112) == r.di, p64(r) == r.r15, r.sp == r.rsp, r.di))\n"
         "    keep.append(r)\n"
         "    try: r.ip = 5\n"
         "    except RuntimeError as e: got.append(str(e))\n"
@@ -164,9 +167,9 @@ def test_registers(guest: LiveGuest, target: str) -> None:
 @pytest.mark.parametrize("target", WAYS)
 def test_changed_registers(guest: LiveGuest, target: str) -> None:
     """Another argument; a jump back to the caller; and unchanged: the instruction runs as ever."""
-    other = {"int_sqrt": "r.di = 81", "memcmp": "r.dx = 1"}[target]
-    changed = {"int_sqrt": "9", "memcmp": "0"}[target]
-    call, result, _ = CALL[target]
+    other = {"int_sqrt": "r.di = 81", "hex_to_bin": "r.di = 0x39"}[target]
+    changed = {"int_sqrt": "9", "hex_to_bin": "9"}[target]
+    call, result = CALL[target]
     lines = run(
         guest,
         "def other(r):\n"
@@ -185,12 +188,9 @@ def test_changed_registers(guest: LiveGuest, target: str) -> None:
 
 def instructions(guest: LiveGuest) -> list[int]:
     """Offsets of the instructions of int_sqrt(), by objdump of the guest's memory."""
-    import subprocess
-    import tempfile
-
     code = run(guest, "print(k.bytes(int_sqrt, 64))")[0]
     with tempfile.NamedTemporaryFile(suffix=".bin") as f:
-        f.write(eval(code))
+        f.write(ast.literal_eval(code))
         f.flush()
         text = subprocess.run(
             ["objdump", "-D", "-b", "binary", "-mi386:x86-64", f.name],
@@ -200,10 +200,10 @@ def instructions(guest: LiveGuest) -> list[int]:
         ).stdout
     found = []
     for line in text.splitlines():
-        head = line.split(":\t")
-        if len(head) == 3:
-            found.append(int(head[0].strip(), 16))
-            if "ret" in head[2] or "jmp    0x" in head[2] and len(found) > 15:
+        at = re.match(r"\s*([0-9a-f]+):\t[^\t]*\t(\w+)", line)
+        if at:
+            found.append(int(at[1], 16))
+            if at[2] == "ret":
                 break
     return found
 
@@ -257,6 +257,34 @@ def test_probe_and_ftrace_hooks_together(guest: LiveGuest) -> None:
     ]
 
 
+def test_several_probes_of_an_instruction(guest: LiveGuest) -> None:
+    """The newest comes first; each sees it once; any may be removed."""
+    lines = run(
+        guest,
+        "seen = []\n"
+        "def tag(n): return lambda r: seen.append(n)\n"
+        "hs = [kprobe('hex_to_bin', KP_REGS_WATCH, tag(n)) for n in 'abc']\n"
+        "hs.append(kprobe('hex_to_bin', KP_ARGS_MODIFY, lambda call, x: call(x + 1) + 100))\n"
+        "print(hex_to_bin(0x37), seen)\n"
+        "for i in (1, 2, 3, 0):\n"
+        "    hs[i].rm()\n"
+        "    seen.clear()\n"
+        "    print(hex_to_bin(0x37), seen)\n"
+        "    time.sleep_ms(200)\n"
+        "    seen.clear()\n"
+        "    print(hex_to_bin(0x37), seen)\n"
+        "print([h.hits for h in hs], [h.missed for h in hs])\n",
+    )
+    assert lines == [
+        "108 ['c', 'b', 'a']",
+        *["108 ['c', 'a']"] * 2,
+        *["108 ['a']"] * 2,
+        *["7 ['a']"] * 2,
+        *["7 []"] * 2,
+        "[7, 1, 3, 5] [0, 0, 0, 0]",
+    ]
+
+
 @pytest.mark.parametrize(
     ("call", "error"),
     [
@@ -277,7 +305,6 @@ def test_probe_and_ftrace_hooks_together(guest: LiveGuest) -> None:
             "kprobe(int_sqrt + 7, KP_ARGS_WATCH, f)",
             "OSError: [Errno 22] EINVAL: int_sqrt+0x7 is no",
         ),
-        ("kprobe('do_int3', KP_REGS_WATCH, f)", "ValueError"),
         (
             "kprobe('exc_int3', KP_REGS_WATCH, f)",
             "OSError: [Errno 22] EINVAL: exc_int3 cannot be p",

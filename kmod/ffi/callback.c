@@ -36,8 +36,8 @@ static const struct kpy_hook_kind callback_kind = {
 
 static mp_obj_t new_callback(mp_obj_t f)
 {
-	size_t n = kpy_handler_args(f, NULL, 6);
-	struct kpy_hook *h = kpy_hook_new_at(&callback_kind, f, NULL);
+	size_t n = kpy_handler_args(f, NULL, 6, false);
+	struct kpy_hook *h = kpy_hook_new_at(&callback_kind, f, NULL, NULL);
 
 	h->n_args = n;
 	return kpy_hook_object(h);

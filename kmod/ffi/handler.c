@@ -10,6 +10,9 @@
 #include "py/runtime.h"
 #include "ffi/ffi.h"
 #include "ffi/hook.h"
+#ifndef NO_QSTR
+#include "ffi/hook_types.h"
+#endif
 
 #ifndef NO_QSTR
 /* Upstream keeps these to itself; the layouts are those of objclosure.c and objboundmeth.c. */
@@ -82,7 +85,7 @@ static struct arity arity_of(mp_obj_t f)
 	return a;
 }
 
-size_t kpy_handler_args(mp_obj_t f, const char *first, size_t n)
+size_t kpy_handler_args(mp_obj_t f, const char *first, size_t n, bool known)
 {
 	size_t lead = first ? 1 : 0;
 	struct arity a;
@@ -100,6 +103,8 @@ size_t kpy_handler_args(mp_obj_t f, const char *first, size_t n)
 				  KPY_HOOK_ARGS_MAX);
 	if (a.any)
 		return max(n, a.min > lead ? a.min - lead : 0);
+	if (known) /* parameters with defaults keep them where there is nothing to pass */
+		return clamp(n, a.min > lead ? a.min - lead : 0, a.max - lead);
 	return min_t(size_t, a.max - lead, KPY_HOOK_ARGS_MAX);
 }
 
@@ -123,8 +128,13 @@ mp_obj_t kpy_handler_call(struct kpy_hook *h, const struct kpy_invocation *inv, 
 
 	if (first)
 		args[n++] = first;
-	for (i = 0; i < h->n_args; i++)
-		args[n++] = mp_obj_new_int_from_uint(i < 6 ? inv->args[i] : inv->stack_args[i - 6]);
+	for (i = 0; i < h->n_args; i++) {
+		size_t at = i + h->skip;
+		unsigned long word = at < 6 ? inv->args[at] : inv->stack_args[at - 6];
+
+		args[n++] = h->types ? kpy_hook_arg(h->types, i, word)
+				     : mp_obj_new_int_from_uint(word);
+	}
 	return mp_call_function_n_kw(h->handler, n, 0, args);
 }
 #else

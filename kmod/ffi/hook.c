@@ -374,6 +374,7 @@ void kpy_hook_free(struct kpy_hook *h)
 	if (h->by_probe)
 		kpy_probe_free(h);
 	mutex_unlock(&arming_lock);
+	kfree(h->types);
 	kfree(h);
 }
 

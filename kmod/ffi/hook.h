@@ -20,6 +20,7 @@
 struct kpy_hook;
 struct kpy_stub_frame;
 struct kpy_probe;
+struct kpy_hook_types;
 
 #define KPY_HOOK_ARGS_MAX 12
 
@@ -72,6 +73,8 @@ struct kpy_hook {
 	enum kpy_hook_state state; /* once removed, of the worker */
 	mp_obj_t object; /* that shows it to Python: no root, its finaliser clears this */
 	unsigned char n_args; /* that the handler takes from the call */
+	unsigned char skip; /* arguments of the call that are not for the handler */
+	struct kpy_hook_types *types; /* of the others; NULL: plain numbers */
 	short slot; /* of its stub, -1: none */
 	char target[48]; /* name of what is hooked, "" for none */
 	/* What happened, under the GIL. */
@@ -142,10 +145,10 @@ void kpy_hook_disarm(struct kpy_hook *h);
 void kpy_hook_free(struct kpy_hook *h);
 
 /*
- * handler.c. How many arguments of a call the handler takes, n when it takes any number; behind
- * the first one, if that has a name. Raises TypeError.
+ * handler.c. How many arguments of a call the handler takes, behind the first one, if that has a
+ * name. n are there, as far as that is known. Raises TypeError.
  */
-size_t kpy_handler_args(mp_obj_t handler, const char *first, size_t n);
+size_t kpy_handler_args(mp_obj_t handler, const char *first, size_t n, bool known);
 /* The word that a handler's result stands for. Raises TypeError. */
 unsigned long kpy_handler_result(mp_obj_t result);
 /* Calls the handler with first, if any, and the arguments of the call. */
@@ -160,13 +163,20 @@ struct kpy_target {
 
 /* Fills it in from a name, Symbol or address. Raises ValueError, OSError. Under the GIL. */
 void kpy_target_find(mp_obj_t what, struct kpy_target *t);
+/*
+ * How many arguments t takes, -1: unknown; and when typed, of what types, or ValueError.
+ * Under the GIL, given up.
+ */
+int kpy_target_args(const struct kpy_target *t, bool typed, struct kpy_hook_types **types);
+/* The keyword argument typed=, the only one there is. */
+bool kpy_target_typed(mp_map_t *kw);
 /* OSError(err, "NAME WHY") */
 void kpy_raise_untraceable(int err, const struct kpy_target *t, const char *why);
 /* Arms it, or removes it and raises OSError. Under the GIL, given up. */
 void kpy_hook_arm_or_raise(struct kpy_hook *h, const struct kpy_target *t);
-/* A hook with a stub, on t or (NULL) on nothing. Raises MemoryError, OSError. Under the GIL, given up. */
+/* A hook with a stub, on t or (NULL) on nothing, which then owns types, or NULL. Raises MemoryError, OSError. Under the GIL, given up. */
 struct kpy_hook *kpy_hook_new_at(const struct kpy_hook_kind *kind, mp_obj_t handler,
-				 const struct kpy_target *t);
+				 const struct kpy_target *t, struct kpy_hook_types *types);
 
 /* registers.c: an object for the registers of an invocation; void once that is over. */
 mp_obj_t kpy_registers_new(struct kpy_invocation *inv);
@@ -199,6 +209,7 @@ MP_DECLARE_CONST_FUN_OBJ_KW(kpy_ftrace_obj);
 MP_DECLARE_CONST_FUN_OBJ_KW(kpy_kprobe_obj);
 MP_DECLARE_CONST_FUN_OBJ_1(kpy_irq_work_obj);
 MP_DECLARE_CONST_FUN_OBJ_1(kpy_callback_obj);
+MP_DECLARE_CONST_FUN_OBJ_2(kpy_tracepoint_obj);
 MP_DECLARE_CONST_FUN_OBJ_0(kpy_hooks_obj);
 MP_DECLARE_CONST_FUN_OBJ_0(kpy_context_obj);
 extern const mp_obj_type_t kpy_type_hook, kpy_type_registers;

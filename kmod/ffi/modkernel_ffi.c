@@ -57,6 +57,7 @@ static const mp_rom_map_elem_t globals_table[] = {
 	{ MP_ROM_QSTR(MP_QSTR_KP_REGS_WATCH), MP_ROM_INT(KPY_REGS_WATCH) },
 	{ MP_ROM_QSTR(MP_QSTR_KP_REGS_MODIFY), MP_ROM_INT(KPY_REGS_MODIFY) },
 	{ MP_ROM_QSTR(MP_QSTR_KP_RETURN), MP_ROM_INT(KPY_RETURN) },
+	{ MP_ROM_QSTR(MP_QSTR_tracepoint), MP_ROM_PTR(&kpy_tracepoint_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_ftrace), MP_ROM_PTR(&kpy_ftrace_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_timer), MP_ROM_PTR(&kpy_timer_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_irq_work), MP_ROM_PTR(&kpy_irq_work_obj) },

@@ -12,7 +12,9 @@
 #ifndef NO_QSTR
 #include "entry.h"
 #include "ffi/guard.h"
+#include "ffi/hook_types.h"
 #include "ffi/probe.h"
+#include "ffi/prototype.h"
 
 typedef struct {
 	mp_obj_base_t base;
@@ -78,6 +80,9 @@ static mp_obj_t original_call(mp_obj_t self, size_t n_args, size_t n_kw, const m
 	if (unlikely(!returned))
 		kpy_raise_kernel_fault(e, mp_obj_new_str(o->name, strlen(o->name)), n_args, args);
 	mp_handle_pending(true);
+	if (here && inv->hook->types)
+		return kpy_from_class(result, inv->hook->types->result,
+				      inv->hook->types->result_record);
 	return mp_obj_new_int_from_uint(result);
 }
 

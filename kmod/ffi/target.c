@@ -5,6 +5,7 @@
 #include <linux/kallsyms.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 #endif
 #include "py/mperrno.h"
@@ -13,6 +14,8 @@
 #include "ffi/hook.h"
 #ifndef NO_QSTR
 #include "ffi/ftrace.h"
+#include "ffi/hook_types.h"
+#include "ffi/prototype.h"
 #include "ffi/stub.h"
 #include "kpy.h"
 
@@ -63,7 +66,7 @@ static struct module *hold_module(unsigned long address)
 	struct module *m;
 
 	if (!find_module)
-		find_module = (void *)kpy_kallsyms_lookup("__module_text_address");
+		find_module = (void *)kpy_kallsyms_lookup("__module_address");
 	preempt_disable();
 	m = find_module ? find_module(address) : NULL;
 	if (m && !try_module_get(m))
@@ -73,12 +76,15 @@ static struct module *hold_module(unsigned long address)
 }
 
 struct kpy_hook *kpy_hook_new_at(const struct kpy_hook_kind *kind, mp_obj_t handler,
-				 const struct kpy_target *t)
+				 const struct kpy_target *t, struct kpy_hook_types *types)
 {
 	struct kpy_hook *h = kpy_hook_new(kind, handler);
 
-	if (!h)
+	if (!h) {
+		kfree(types);
 		mp_raise_type(&mp_type_MemoryError);
+	}
+	h->types = types;
 	if (t) {
 		memcpy(h->target, t->name, sizeof(h->target));
 		h->address = t->address;
@@ -94,6 +100,32 @@ struct kpy_hook *kpy_hook_new_at(const struct kpy_hook_kind *kind, mp_obj_t hand
 				  KPY_STUBS);
 	}
 	return h;
+}
+
+int kpy_target_args(const struct kpy_target *t, bool typed, struct kpy_hook_types **types)
+{
+	struct kpy_proto proto;
+
+	*types = NULL;
+	if (kpy_proto_find_at(&proto, t->address - t->offset) > 0 && !proto.doubtful) {
+		if (typed)
+			*types = kpy_hook_types_of(proto.type, 0);
+		if (*types || !typed)
+			return min_t(int, proto.n, KPY_HOOK_ARGS_MAX);
+	}
+	if (typed)
+		mp_raise_msg_varg(&mp_type_ValueError,
+				  MP_ERROR_TEXT("the prototype of %s is not known"), t->name);
+	return -1;
+}
+
+bool kpy_target_typed(mp_map_t *kw)
+{
+	mp_map_elem_t *e = mp_map_lookup(kw, MP_OBJ_NEW_QSTR(MP_QSTR_typed), MP_MAP_LOOKUP);
+
+	if (kw->used > (e ? 1 : 0))
+		mp_raise_TypeError(MP_ERROR_TEXT("the only keyword argument is typed"));
+	return e && mp_obj_is_true(e->value);
 }
 
 static const char *why_not(int err)
@@ -136,5 +168,10 @@ void kpy_raise_untraceable(int err, const struct kpy_target *t, const char *why)
 	vstr_printf(&text, "%s %s", t->name, why);
 	args[1] = mp_obj_new_str_from_vstr(&text);
 	nlr_raise(mp_obj_new_exception_args(&mp_type_OSError, 2, args));
+}
+#else
+static qstr used(void)
+{
+	return MP_QSTR_typed;
 }
 #endif

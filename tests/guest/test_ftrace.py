@@ -337,3 +337,77 @@ def test_rmmod_with_a_task_in_the_original(guest: LiveGuest) -> None:
     assert guest.sh("echo hi >/tmp/fifo; sleep 0.5; cat /tmp/got") == (0, "hi\nrc=0\n")
     assert guest.sh(f"rmmod kpy && {INSMOD}")[0] == 0
     assert run(guest, "print(k.hooks())") == ["[]"]
+
+
+def test_typed_arguments(guest: LiveGuest) -> None:
+    """Numbers have the width and sign of the prototype, structs are Ptr, const char * is str."""
+    run(
+        guest,
+        "got = []\n"
+        "def opened(orig, dfd, name, op):\n"
+        "    r = orig(dfd, name, op)\n"
+        "    got.append((dfd, type(name), type(r), k.str(p64(name))))\n"
+        "    return r\n"
+        "h = k.ftrace('do_filp_open', opened, typed=True)\n"
+        "names = []\n"
+        "def looked_up(r, name, *a): names.append((r, name))\n"
+        "w = k.kprobe('kern_path', k.KP_RETURN, looked_up, typed=True)\n"
+        "p = bytearray(16)\n"
+        "kern_path('/proc/version', 0, p); path_put(p)\n"
+        "kern_path('/no/such', 0, p)\n",
+    )
+    guest.sh("cat /proc/version")
+    lines = run(
+        guest,
+        "h.rm(); w.rm()\n"
+        "print([g for g in got if g[3] == '/proc/version'][0][:3])\n"
+        "print(names[:2], h.last_error, w.last_error)\n",
+    )
+    assert lines == [
+        "(-100, <class 'Ptr'>, <class 'Ptr'>)",
+        "[(0, '/proc/version'), (-2, '/no/such')] None None",
+    ]
+
+
+def test_star_args_are_those_of_the_prototype(guest: LiveGuest) -> None:
+    lines = run(
+        guest,
+        "n = []\n"
+        "def f(orig, *a):\n"
+        "    n.append(len(a))\n"
+        "    return orig(*a)\n"
+        "def g(orig, x, y=8):\n"
+        "    n.append(y)\n"
+        "    return orig(x)\n"
+        "with k.ftrace('int_sqrt', f): int_sqrt(4)\n"
+        "with k.ftrace('int_sqrt', g): int_sqrt(4)\n"
+        "print(n)\n"
+        "try: k.ftrace('entry_SYSCALL_64', f, typed=True)\n"
+        "except (OSError, ValueError) as e: print(type(e).__name__)\n"
+        "try: k.ftrace('int_sqrt', f, other=1)\n"
+        "except TypeError as e: print(e)\n",
+    )
+    assert lines == ["[1, 8]", "OSError", "the only keyword argument is typed"]
+
+
+def test_tracepoint(guest: LiveGuest) -> None:
+    """sched_process_exec(task, old_pid, bprm), once for each program that starts."""
+    run(
+        guest,
+        "got = []\n"
+        "def f(task, old_pid, bprm): got.append((type(task), old_pid, type(bprm), int(task)))\n"
+        "h = k.tracepoint('sched_process_exec', f)\n",
+    )
+    guest.sh("/bin/true; /bin/true")
+    lines = run(
+        guest,
+        "n = len(got)\n"
+        "h.rm()\n"
+        "print(n >= 2, h.hits == n, h.missed, h.last_error)\n"
+        "print(got[0][0], got[0][1] > 1, got[0][2])\n"
+        "print(h)\n",
+    )
+    assert lines[:2] == ["True True 0 None", "<class 'Ptr'> True <class 'Ptr'>"]
+    assert lines[2].startswith("<tracepoint hook on sched_process_exec")
+    _, err = guest.py(SETUP + "k.tracepoint('no_such_tracepoint', lambda: 0)")
+    assert err.splitlines()[-1] == "ValueError: no tracepoint 'no_such_tracepoint'"

@@ -112,7 +112,7 @@ def test_return(guest: LiveGuest, target: str) -> None:
         f"    r = {call}\n"
         "print(r, got[0][0] & 0xff, len(got), len(got[0][1]), h.missed, h.last_error)\n",
     )
-    assert lines == [f"{result} {result} 1 6 0 None"]
+    assert lines == [f"{result} {result} 1 1 0 None"]
 
 
 @pytest.mark.parametrize("target", WAYS)

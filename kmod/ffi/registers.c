@@ -10,18 +10,13 @@
 #include "ffi/hook.h"
 
 /* Names of the kernel's struct, and of the architecture. */
-#define FIELDS(F)                                                                             \
-	F(r15, r15)                                                                           \
-	F(r14, r14)                                                                           \
-	F(r13, r13)                                                                           \
-	F(r12, r12)                                                                           \
-	F(bp, bp)                                                                             \
-	F(rbp, bp)                                                                            \
-	F(bx, bx)                                                                             \
-	F(rbx, bx)                                                                            \
+/* clang-format off */
+#define FIELDS(F) \
+	F(r15, r15) F(r14, r14) F(r13, r13) F(r12, r12) F(bp, bp) F(rbp, bp) F(bx, bx) F(rbx, bx) \
 	F(r11, r11) F(r10, r10) F(r9, r9) F(r8, r8) F(ax, ax) F(rax, ax) F(cx, cx) F(rcx, cx) \
-		F(dx, dx) F(rdx, dx) F(si, si) F(rsi, si) F(di, di) F(rdi, di) F(ip, ip)      \
-			F(rip, ip) F(flags, flags) F(eflags, flags) F(sp, sp) F(rsp, sp)
+	F(dx, dx) F(rdx, dx) F(si, si) F(rsi, si) F(di, di) F(rdi, di) F(ip, ip) F(rip, ip) \
+	F(flags, flags) F(eflags, flags) F(sp, sp) F(rsp, sp)
+/* clang-format on */
 
 #ifdef NO_QSTR
 #define NAME(name, member) MP_QSTR_##name,

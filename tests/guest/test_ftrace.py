@@ -299,6 +299,15 @@ def test_time_in_the_original_does_not_count(guest: LiveGuest) -> None:
     assert lines == ["1 None True True"]
 
 
+def block_in_open(guest: LiveGuest) -> None:
+    """Leave a task in do_filp_open(), where it waits for a writer of a FIFO."""
+    guest.sh("rm -f /tmp/fifo /tmp/got /tmp/up; mkfifo /tmp/fifo")
+    guest.sh(
+        "setsid sh -c 'echo >/tmp/up; cat /tmp/fifo >/tmp/got; echo rc=$? >>/tmp/got' "
+        "</dev/null >/dev/null 2>&1 & sleep 1; until [ -e /tmp/up ]; do sleep 0.2; done; sleep 1"
+    )
+
+
 def test_removal_with_a_task_in_the_original(guest: LiveGuest) -> None:
     """rm() returns at once; the task comes back from the original as if unhooked."""
     run(
@@ -306,10 +315,7 @@ def test_removal_with_a_task_in_the_original(guest: LiveGuest) -> None:
         "def hook(orig, dfd, filename, op): return orig(dfd, filename, op)\n"
         "h = k.ftrace('do_filp_open', hook)\n",
     )
-    guest.sh(
-        "rm -f /tmp/fifo; mkfifo /tmp/fifo; (cat /tmp/fifo >/tmp/got; echo rc=$? >>/tmp/got) &"
-    )
-    time.sleep(0.5)
+    block_in_open(guest)
     run(
         guest,
         "h.rm()\ndel h, hook\ngc.collect()\nx = [[str(i)] for i in range(2000)]\ngc.collect()",
@@ -324,10 +330,7 @@ def test_rmmod_with_a_task_in_the_original(guest: LiveGuest) -> None:
         "def hook(orig, dfd, filename, op): return orig(dfd, filename, op)\n"
         "h = k.ftrace('do_filp_open', hook)\n",
     )
-    guest.sh(
-        "rm -f /tmp/fifo; mkfifo /tmp/fifo; (cat /tmp/fifo >/tmp/got; echo rc=$? >>/tmp/got) &"
-    )
-    time.sleep(0.5)
+    block_in_open(guest)
     status, out = guest.sh("rmmod kpy")
     assert status
     assert "Device or resource busy" in out

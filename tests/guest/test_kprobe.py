@@ -51,13 +51,15 @@ def test_args_watch(guest: LiveGuest) -> None:
     out = run(
         guest,
         "def arm(): kprobe('do_filp_open', KP_ARGS_WATCH, f)\n"
-        "arm()\n"
+        "for i in range(20): arm()\n"
         "for i in range(3):\n"
         "    x = [[str(i)] for i in range(3000)]; x = None\n"
         "    gc.collect()\n"
-        "print(k.hooks())\n",
+        "print(len(k.hooks()) <= 3)\n"
+        "for h in k.hooks(): h.rm()\n",
     )
-    assert out == ["[]"]
+    # All but what a stale word on the stack may still name.
+    assert out == ["True"]
 
 
 # At the beginning of a function ftrace does it, elsewhere a breakpoint.

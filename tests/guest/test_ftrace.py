@@ -367,7 +367,7 @@ def test_typed_arguments(guest: LiveGuest) -> None:
         "print(names[:2], h.last_error, w.last_error)\n",
     )
     assert lines == [
-        "(-100, <class 'Ptr'>, <class 'Ptr'>)",
+        "(-100, <class 'StructPtr'>, <class 'StructPtr'>)",
         "[(0, '/proc/version'), (-2, '/no/such')] None None",
     ]
 
@@ -410,7 +410,7 @@ def test_tracepoint(guest: LiveGuest) -> None:
         "print(got[0][0], got[0][1] > 1, got[0][2])\n"
         "print(h)\n",
     )
-    assert lines[:2] == ["True True 0 None", "<class 'Ptr'> True <class 'Ptr'>"]
+    assert lines[:2] == ["True True 0 None", "<class 'StructPtr'> True <class 'StructPtr'>"]
     assert lines[2].startswith("<tracepoint hook on sched_process_exec")
     _, err = guest.py(SETUP + "k.tracepoint('no_such_tracepoint', lambda: 0)")
     assert err.splitlines()[-1] == "ValueError: no tracepoint 'no_such_tracepoint'"

@@ -70,6 +70,7 @@ void gc_collect(void)
 	u64 begin = rdtsc();
 
 	kpy_debug_state.gc_count++;
+	kpy_names_epoch++; /* a table that is freed may become another map's */
 	gc_collect_start();
 	gc_helper_collect_regs_and_stack();
 	for (struct kpy_entry *e = kpy_entries; e; e = e->next)

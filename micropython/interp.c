@@ -43,6 +43,7 @@ void kpy_interpreter_start(void)
 	readline_init0();
 	mp_obj_list_append(mp_sys_path, mp_obj_new_str_from_cstr("/lib/kpy"));
 	MP_STATE_VM(kpy_cwd) = NULL;
+	kpy_names_epoch++;
 	MP_STATE_VM(kpy_symbol_cache) = kpy_tests_mode ? MP_OBJ_NULL : mp_obj_new_dict(0);
 	kpy_debug_state.heap_size = kpy_heap_size;
 	WRITE_ONCE(kpy_ready, 1);

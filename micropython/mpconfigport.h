@@ -210,6 +210,9 @@ extern int kpy_work;
 #define KPY_WORK(n) KPY_COUNT_DOWN(kpy_work, n, kpy_gil_window)
 #define MPZ_HOOK_LOOP(n) KPY_COUNT_DOWN(kpy_work, (n) / 2 + 1, kpy_long_op)
 #define MP_MAP_HOOK_LOOP KPY_WORK(1)
+/* A map lost a key or its table (patches/0007): what kmod/ffi/globals.c remembers may be wrong. */
+extern unsigned int kpy_names_epoch;
+#define MP_MAP_HOOK_REMOVE kpy_names_epoch++;
 /* The collector's loops count blocks up, or the words of an object down to 1. */
 #define MICROPY_GC_HOOK_LOOP(i) \
 	if (((i)&0xff) == 1) {  \

@@ -232,3 +232,47 @@ def test_no_completion_of_kernel_names_without_auto_globals(guest: LiveGuest) ->
         finally:
             repl.send(b"kernel_ffi.auto_globals(True)\r")
             repl.until(PROMPT)
+
+
+def test_a_global_that_is_defined_later_comes_first(guest: LiveGuest) -> None:
+    """Whatever is remembered of a name, Python's own globals come before the kernel's."""
+    out = lines(
+        guest,
+        "import gc, kernel_ffi\n"
+        "def get():\n"
+        "    return int(ksize)\n"
+        "kernel = int(symbol('ksize'))\n"
+        "print(get() == kernel, get() == kernel)\n"
+        "ksize = 5\n"
+        "print(get(), get())\n"
+        "del ksize\n"
+        "print(get() == kernel)\n"
+        "other_name = 1\n"
+        "get()\n"
+        "del other_name\n"
+        "ksize = 7\n"
+        "print(get())\n"
+        "del ksize\n"
+        "print(get() == kernel)\n"
+        "kernel_ffi.auto_globals(False)\n"
+        "try:\n"
+        "    get()\n"
+        "except NameError as e:\n"
+        "    print(e)\n"
+        "kernel_ffi.auto_globals(True)\n"
+        "print(get() == kernel)\n"
+        "for i in range(100):\n"
+        "    exec('assert int(ksize) == kernel', {'kernel': kernel})\n"
+        "    exec('assert ksize == 1', {'ksize': 1})\n"
+        "    if i % 10 == 0:\n"
+        "        gc.collect()\n",
+    )
+    assert out == [
+        "True True",
+        "5 5",
+        "True",
+        "7",
+        "True",
+        "name 'ksize' isn't defined",
+        "True",
+    ]

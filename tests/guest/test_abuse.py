@@ -289,6 +289,7 @@ def test_garbage_in_a_thousand_connections(guest: LiveGuest) -> None:
                     peer.shutdown(socket.SHUT_WR)
             except OSError:
                 pass  # refused: too many sessions
+        time.sleep(0.02)  # QEMU's own listen queue is short: what overflows it waits a second
     assert time.monotonic() - started < 300
     deadline = time.monotonic() + 30
     while "kpy-repl" in guest.sh("ps")[1]:

@@ -54,7 +54,10 @@ int kpy_work = KPY_WORK_BUDGET;
 u64 kpy_irqs_off_max; /* TSC cycles */
 
 static u64 off_since; /* when the holder last had interrupts on, TSC; under the GIL */
-static struct semaphore token = __SEMAPHORE_INITIALIZER(token, 1);
+
+/* The sleeping token: how many want or have it, and where all but the first of them wait their turn. */
+static atomic_t token_users = ATOMIC_INIT(0);
+static struct semaphore token_passed = __SEMAPHORE_INITIALIZER(token_passed, 0);
 
 static __always_inline void account_off(u64 now)
 {
@@ -122,7 +125,8 @@ static __always_inline void get_token(struct kpy_entry *e)
 {
 	if (e->kind > KPY_THREAD || preempt_count() || irqs_disabled())
 		return;
-	down(&token);
+	if (unlikely(atomic_inc_return(&token_users) > 1))
+		down(&token_passed);
 	e->has_token = true;
 	e->token_since = jiffies;
 }
@@ -131,7 +135,8 @@ void kpy_entry_put_token(struct kpy_entry *e)
 {
 	if (e->has_token) {
 		e->has_token = false;
-		up(&token);
+		if (unlikely(atomic_dec_return(&token_users)))
+			up(&token_passed);
 	}
 }
 
@@ -366,7 +371,7 @@ void kpy_safe_point(void)
 	e = kpy_gil_bounce();
 	if (kpy_may_sleep(e)) {
 		if (e->has_token && time_after(jiffies, e->token_since + 1) &&
-		    !list_empty(&token.wait_list)) {
+		    atomic_read(&token_users) > 1) {
 			kpy_entry_put_token(e);
 			get_token(e);
 		}

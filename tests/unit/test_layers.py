@@ -120,16 +120,23 @@ def test_the_rules_are_enforced() -> None:
     assert not below("gdb_kpy.commands_of", "gdb_kpy.commands")
 
 
-# Upstream's public headers, and the files that must know more: the entry record holds a
-# thread's state, and kpy_debug_info tells a debugger about the interpreter's insides.
-C_PUBLIC = {"builtin", "compile", "mperrno", "obj", "objint", "runtime"}
+# Upstream's public headers, those that C modules make objects with among them, and the files
+# that must know more: the entry record holds a thread's state, and kpy_debug_info tells a
+# debugger about the interpreter's insides.
+C_PUBLIC = {
+    *("builtin", "compile", "mperrno", "nlr", "obj", "runtime"),
+    *("objarray", "objexcept", "objint", "objstr", "objtuple"),
+}
 C_INSIDE = {
     "kmod/entry.h": {"mpstate"},
     "kmod/gil.c": {"gc"},  # safe points run finalisers
+    "kmod/restart.c": {"mpstate"},  # what is left of an interpreter that faulted
     "kmod/debug/info.c": {"bc", "gc", "mpz", "objfun"},
-    "kmod/structs/check.c": {"objexcept"},  # LayoutError
+    "kmod/ffi/buffer.c": {"gc"},  # a collection frees buffers
+    "kmod/ffi/convert.c": {"gc"},  # room behind a bytearray for its NUL
+    "kmod/ffi/handler.c": {"bc", "objfun", "objtype"},  # how many arguments a handler takes
+    "kmod/ffi/listing.c": {"repl"},  # completion
     "kmod/structs/field.c": {"qstr"},  # names of members
-    "kmod/structs/value.c": {"objint"},  # ints of 64 bits
 }
 
 

@@ -202,6 +202,8 @@ def test_page_faults_without_the_probe(faulty: LiveGuest) -> None:
         )
     finally:
         faulty.sh("echo 1 > /sys/kernel/debug/kprobes/enabled")
+        # An oops stops the kernel's trace.
+        faulty.sh("echo 1 > /sys/kernel/debug/tracing/tracing_on")
     assert (out, err) == ("NULL dereference 8 0\n", "")
     assert "Oops: 0000" in faulty.sh("dmesg")[1]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import calls, contention, debugger, guard, interpreter, windows
+from bench import calls, contention, debugger, guard, hooks, interpreter, windows
 from bench.table import Row, render
 from guest.say import note, run_main
 
@@ -14,6 +14,7 @@ BENCHES = {
     "contention": contention.measure,
     "debugger": debugger.measure,
     "guard": guard.measure,
+    "hooks": hooks.measure,
     "interpreter": interpreter.measure,
     "windows": windows.measure,
 }

@@ -32,15 +32,16 @@ mp_obj_t mp_load_global(qstr name);
 /*
  * Symbols that were found for a name in a map of globals that has no such key: upstream's
  * maps are full before they grow, so that what is not in them is searched for long. An entry
- * holds as long as that map has the same table, with as many keys, and the epoch is the same:
- * it changes when any map loses a key or its table, and with each collection.
+ * holds as long as that map has the same table, with as many keys, as many builtins are
+ * overridden (the REPL's _ is one), and the epoch is the same: it changes when any map loses
+ * a key or its table, and with each collection.
  */
 #define NAMES 64
 static struct {
 	qstr name;
 	unsigned int epoch;
 	const mp_map_elem_t *table;
-	size_t used;
+	size_t used, overridden;
 	mp_obj_t symbol;
 } names[NAMES];
 unsigned int kpy_names_epoch = 1;
@@ -87,18 +88,23 @@ static mp_obj_t find_struct(mp_obj_t key)
 	return found;
 }
 
+static size_t n_overridden(void)
+{
+	const mp_obj_dict_t *overridden = MP_STATE_VM(mp_module_builtins_override_dict);
+
+	return overridden ? overridden->map.used : 0;
+}
+
 static void remember(qstr name, mp_obj_t symbol)
 {
 	const mp_map_t *map = &mp_globals_get()->map;
 	size_t i = name % NAMES;
 
-	/* An overridden builtin would come first. */
-	if (MP_STATE_VM(mp_module_builtins_override_dict))
-		return;
 	names[i].name = name;
 	names[i].epoch = kpy_names_epoch;
 	names[i].table = map->table;
 	names[i].used = map->used;
+	names[i].overridden = n_overridden();
 	names[i].symbol = symbol;
 }
 
@@ -148,7 +154,8 @@ mp_obj_t mp_load_global(qstr name)
 	mp_map_elem_t *found;
 
 	if (names[i].name == name && names[i].table == map->table && names[i].used == map->used &&
-	    names[i].epoch == kpy_names_epoch && is_current())
+	    names[i].overridden == n_overridden() && names[i].epoch == kpy_names_epoch &&
+	    is_current())
 		return names[i].symbol;
 	found = mp_map_lookup(map, MP_OBJ_NEW_QSTR(name), MP_MAP_LOOKUP);
 	return found ? found->value : search(name);

@@ -48,7 +48,7 @@ def test_rw_semaphore(guest: LiveGuest) -> None:
         "    down_write(p)\n"
         "    got.append('written')\n"
         "    up_write(p)\n"
-        "_ = _thread.start_new_thread(writer, ())\n"
+        "_thread.start_new_thread(writer, ())\n"
         "msleep(100)\n"
         "print(got)\n"
         "up_read(p)\n"

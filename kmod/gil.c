@@ -51,6 +51,7 @@ unsigned int kpy_epoch = 1;
 u32 kpy_ready;
 int kpy_budget;
 int kpy_work = KPY_WORK_BUDGET;
+int kpy_windows; /* since the last safe point in C code; under the GIL */
 u64 kpy_irqs_off_max; /* TSC cycles */
 
 static u64 off_since; /* when the holder last had interrupts on, TSC; under the GIL */
@@ -323,6 +324,7 @@ noinline void kpy_gil_window(void)
 	struct kpy_entry *e = kpy_current;
 
 	kpy_work = KPY_WORK_BUDGET;
+	kpy_windows++;
 	/* An interrupt within a window has a preempt count. */
 	if (READ_ONCE(kpy_gil_cpu) != raw_smp_processor_id() || !irqs_disabled() ||
 	    !kpy_may_sleep(e))
@@ -340,6 +342,7 @@ noinline void kpy_gil_window(void)
 noinline void kpy_long_op(void)
 {
 	kpy_work = KPY_WORK_BUDGET;
+	kpy_windows = 0;
 	kpy_safe_point();
 	mp_handle_pending(true);
 }

@@ -208,8 +208,21 @@ void kpy_gil_window(void);
 void kpy_long_op(void);
 extern int kpy_work;
 #define KPY_WORK(n) KPY_COUNT_DOWN(kpy_work, n, kpy_gil_window)
+/*
+ * A safe point where there may be one amid code that can have but windows: also when so many
+ * windows were opened since the last one.
+ */
+#define KPY_WINDOWS_MAX (16)
+extern int kpy_windows;
+#define KPY_SAFE_POLL(n)                                                \
+	{                                                               \
+		if (__builtin_expect(kpy_windows > KPY_WINDOWS_MAX, 0)) \
+			kpy_long_op();                                  \
+		KPY_COUNT_DOWN(kpy_work, n, kpy_long_op)                \
+	}
 #define MPZ_HOOK_LOOP(n) KPY_COUNT_DOWN(kpy_work, (n) / 2 + 1, kpy_long_op)
 #define MP_MAP_HOOK_LOOP KPY_WORK(1)
+#define MP_SORT_HOOK_LOOP KPY_SAFE_POLL(4)
 /* A map lost a key or its table (patches/0007): what kmod/ffi/globals.c remembers may be wrong. */
 extern unsigned int kpy_names_epoch;
 #define MP_MAP_HOOK_REMOVE kpy_names_epoch++;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Included before upstream files whose loops over objects may be long (kmod/Kbuild): what
- * these loops call counts as work, so that they open interrupt windows.
+ * these loops call counts as work, so that they open interrupt windows, or pass safe points.
  */
 #pragma once
 #include "py/cstack.h"
@@ -14,7 +14,12 @@
 	})
 #ifdef KPY_POLL_OBJECTS
 #define mp_binary_op(op, lhs, rhs) KPY_POLLED(4, mp_binary_op(op, lhs, rhs))
-#define mp_iternext(o) KPY_POLLED(2, mp_iternext(o))
+/* It may run any Python code, so that its callers are ready for a safe point there. */
+#define mp_iternext(o)            \
+	({                        \
+		KPY_SAFE_POLL(2); \
+		mp_iternext(o);   \
+	})
 #endif
 #define mp_obj_equal(a, b) KPY_POLLED(2, mp_obj_equal(a, b))
 

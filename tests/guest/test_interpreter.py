@@ -32,6 +32,9 @@ pytestmark = pytest.mark.guest
             "while True: d.write(bytes(100000))"
         ),
         "while True: print(end='')",
+        # One call of a builtin that takes minutes: it searches through all of the set each time.
+        "set(range(50000)) | set(range(50000, 100000))",
+        "sorted(range(500000))",
     ],
 )
 def test_ctrl_c_ends_every_wait(guest: LiveGuest, code: str) -> None:
@@ -89,3 +92,38 @@ def test_tests_mode(guest: LiveGuest) -> None:
     finally:
         assert guest.sh(f"rmmod kpy && {INSMOD}")[0] == 0
     assert guest.py("print(p64(jiffies_64) > 0)") == ("True\n", "")
+
+def test_sorting_what_is_sorted(guest: LiveGuest) -> None:
+    """In the time of any other order; with the last element as pivot it took minutes."""
+    out, err = guest.py(
+        "n = 30000\n"
+        "for l in (list(range(n)), list(range(n, 0, -1)), [5] * n, [i % 7 for i in range(n)]):\n"
+        "    s = sorted(l)\n"
+        "    print(len(s), all(s[i] <= s[i + 1] for i in range(n - 1)))\n"
+        "print(sorted([3, 1, 2], reverse=True), sorted('hello', key=lambda c: -ord(c)))\n",
+        120,
+    )
+    assert not err
+    assert out == "30000 True\n" * 4 + "[3, 2, 1] ['o', 'l', 'l', 'h', 'e']\n"
+
+
+def test_a_list_that_is_sorted_is_nobody_elses(guest: LiveGuest) -> None:
+    out, err = guest.py(
+        "l = [3, 1, 2]\n"
+        "seen = []\n"
+        "def key(v):\n"
+        "    seen.append(len(l))\n"
+        "    return v\n"
+        "l.sort(key=key)\n"
+        "print(l, set(seen))\n"
+        "def bad(v):\n"
+        "    l.append(v)\n"
+        "    return v\n"
+        "try: l.sort(key=bad)\n"
+        "except ValueError as e: print(e)\n"
+        "print(sorted(l))\n"
+        "try: l.sort(key=lambda v: {}[v])\n"
+        "except KeyError: print(sorted(l))\n",
+    )
+    assert not err
+    assert out == "[1, 2, 3] {0}\nlist modified during sort\n[1, 2, 3]\n[1, 2, 3]\n"

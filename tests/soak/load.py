@@ -215,10 +215,11 @@ class Soak:
                     if not self.going:
                         return
                     try:
-                        repl._send(busy(rng.choice(BUSY)) + b"\x04")
+                        code = rng.choice(BUSY)
+                        repl._send(busy(code) + b"\x04")
                         time.sleep(rng.choice([0.0, 0.01, 0.1, 0.5]) * rng.random() * 2)
                         if not self.stop_code(repl):
-                            self.complain(f"{worker}: Ctrl-C without effect")
+                            self.complain(f"{worker}: Ctrl-C without effect on {code!r}")
                             return
                         repl.pending = b""
                         self.count("interrupts")

@@ -93,6 +93,7 @@ def test_tests_mode(guest: LiveGuest) -> None:
         assert guest.sh(f"rmmod kpy && {INSMOD}")[0] == 0
     assert guest.py("print(p64(jiffies_64) > 0)") == ("True\n", "")
 
+
 def test_sorting_what_is_sorted(guest: LiveGuest) -> None:
     """In the time of any other order; with the last element as pivot it took minutes."""
     out, err = guest.py(

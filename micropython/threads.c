@@ -151,6 +151,8 @@ void mp_thread_finish(void)
 	mp_thread_set_state(&e->own_ts);
 	e->own_ts.pystack_cur = e->own_ts.pystack_start;
 	e->root = NULL;
+	/* No Python frame is left: what the kernel's frames hold from here on is no root. */
+	e->stack_hi = 0;
 }
 
 /* Marks the Python threads, and wakes one batch of those that sleep in a kernel call. */

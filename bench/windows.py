@@ -77,6 +77,7 @@ CASES: tuple[tuple[str, str, int], ...] = (
 
 LARGE_SETUP = """
 import binascii, deflate, hashlib, io, json, re, struct
+from collections import namedtuple as named
 data = bytes(range(32, 127)) * 31000
 text = str(data, 'utf8').replace("'", '.').replace('"', '.')
 wide = chr(0x20ac) * 1000000
@@ -115,6 +116,8 @@ LARGE_CASES: tuple[tuple[str, str], ...] = (
     ("StringIO 3 MB", "lambda: io.StringIO(wide).read(900000)"),
     ("deflate 100 KB", "lambda: deflated(data[:100000])"),
     ("inflate to 100 KB", "lambda: deflate.DeflateIO(io.BytesIO(packed)).read()"),
+    ("namedtuple of 3,000", "lambda: named('N', ['n%d' % i for i in range(3000)])"),
+    ("dict.update(60,000)", "lambda: {}.update({i: i for i in range(60000)})"),
     ("compile 120 KB", "lambda: exec('x = 1\\n' * 20000)"),
     ("compile a 1 MB string", "lambda: exec('x=\"' + 'a' * 1000000 + '\"')"),
     ("compile a 3 MB comment", "lambda: exec('#' + 'a' * 3000000)"),

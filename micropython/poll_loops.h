@@ -16,6 +16,15 @@
 #define KPY_WHILE_POLL KPY_WORK(1)
 #endif
 
+#ifdef KPY_POLL_NAMES
+/* Before a name is new, all others were looked at. No safe point: the list of names may change. */
+#define mp_obj_str_get_qstr(o)                                        \
+	({                                                            \
+		KPY_WORK(MP_STATE_VM(last_pool)->total_prev_len / 8); \
+		mp_obj_str_get_qstr(o);                               \
+	})
+#endif
+
 #define KPY_TURN(poll) \
 	({             \
 		poll;  \

@@ -82,8 +82,11 @@ def guest() -> Iterator[LiveGuest]:
         lifecycle.down(name)
 
 
-def build_module(name: str, folder: Path) -> Path:
-    """Build tests/guest/modules/NAME.c in a folder, for the guest's kernel; return the .ko."""
+def build_module(name: str, folder: Path, btf: bool = False) -> Path:
+    """Build tests/guest/modules/NAME.c in a folder, for the guest's kernel; return the .ko.
+
+    With BTF on top of the kernel's, if asked: Kbuild itself writes none without a vmlinux.
+    """
     shutil.copy(ROOT / "tests/guest/modules" / f"{name}.c", folder)
     # Tail calls would leave functions out of the backtraces that tests look at.
     (folder / "Kbuild").write_text(
@@ -92,6 +95,9 @@ def build_module(name: str, folder: Path) -> Path:
     command = ["make", "-C", kernel.load().kdir, f"M={folder}", "modules"]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     ko = folder / f"{name}.ko"
+    if btf:
+        base = str(kernel.load().vmlinux)
+        subprocess.run(["pahole", "-J", "--btf_base", base, ko], check=True, timeout=300)
     subprocess.run(["strip", "-g", ko], check=True)
     return ko
 

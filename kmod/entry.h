@@ -13,6 +13,7 @@
 #include <asm/processor-flags.h>
 #endif
 #include "py/mpstate.h"
+#include "py/runtime.h"
 
 #ifndef NO_QSTR
 
@@ -124,5 +125,13 @@ void kpy_entry_put_token(struct kpy_entry *e);
 static inline bool kpy_may_sleep(const struct kpy_entry *e)
 {
 	return (e->flags & X86_EFLAGS_IF) && !preempt_count() && e->kind != KPY_DEBUG;
+}
+
+/* mp_handle_pending(true), which is called only where something is pending. */
+static __always_inline void kpy_handle_pending(void)
+{
+	if (unlikely(MP_STATE_THREAD(mp_pending_exception) != MP_OBJ_NULL ||
+		     MP_STATE_VM(sched_state) == MP_SCHED_PENDING))
+		mp_handle_pending(true);
 }
 #endif

@@ -71,11 +71,10 @@ static __always_inline bool gil_try(void)
 	return !READ_ONCE(kpy_gil_word) && xchg(&kpy_gil_word, 1) == 0;
 }
 
-static __always_inline unsigned long gil_lock(void)
+/* flags: EFLAGS as they are. */
+static __always_inline void gil_lock_with(unsigned long flags)
 {
-	unsigned long flags;
-
-	local_irq_save(flags);
+	local_irq_disable();
 	while (unlikely(!gil_try())) {
 		do {
 			if (irqs_disabled_flags(flags)) {
@@ -89,19 +88,30 @@ static __always_inline unsigned long gil_lock(void)
 	}
 	WRITE_ONCE(kpy_gil_cpu, raw_smp_processor_id());
 	off_since = rdtsc();
+}
+
+static __always_inline unsigned long gil_lock(void)
+{
+	unsigned long flags;
+
+	local_save_flags(flags);
+	gil_lock_with(flags);
 	return flags;
 }
 
-static __always_inline void gil_unlock(unsigned long flags)
+static __always_inline void gil_unlock_with(unsigned long flags, bool kick)
 {
-	bool kick = kpy_output_take_kick();
-
 	account_off(rdtsc());
 	WRITE_ONCE(kpy_gil_cpu, -1);
 	smp_store_release(&kpy_gil_word, 0);
 	if (unlikely(kick))
 		kpy_output_kick();
 	local_irq_restore(flags);
+}
+
+static __always_inline void gil_unlock(unsigned long flags)
+{
+	gil_unlock_with(flags, kpy_output_take_kick());
 }
 
 unsigned long kpy_gil_lock_raw(void)
@@ -122,23 +132,44 @@ static __always_inline void become(struct kpy_entry *e, unsigned long flags)
 	kpy_budget = KPY_SAFE_POINT_BUDGET;
 }
 
-static __always_inline void get_token(struct kpy_entry *e)
+/* False: someone has it, and await_token() must follow. flags: EFLAGS as they are. */
+static __always_inline bool ask_token(struct kpy_entry *e, unsigned long flags)
 {
-	if (e->kind > KPY_THREAD || preempt_count() || irqs_disabled())
-		return;
-	if (unlikely(atomic_inc_return(&token_users) > 1))
-		down(&token_passed);
+	if (e->kind > KPY_THREAD || preempt_count() || irqs_disabled_flags(flags))
+		return true;
 	e->has_token = true;
 	e->token_since = jiffies;
+	return likely(atomic_inc_return(&token_users) == 1);
+}
+
+static void await_token(struct kpy_entry *e)
+{
+	down(&token_passed);
+	e->token_since = jiffies;
+}
+
+static __always_inline void get_token(struct kpy_entry *e)
+{
+	unsigned long flags;
+
+	local_save_flags(flags);
+	if (!ask_token(e, flags))
+		await_token(e);
+}
+
+/* True: someone waits for it, to whom it must be passed. */
+static __always_inline bool drop_token(struct kpy_entry *e)
+{
+	if (!e->has_token)
+		return false;
+	e->has_token = false;
+	return unlikely(atomic_dec_return(&token_users));
 }
 
 void kpy_entry_put_token(struct kpy_entry *e)
 {
-	if (e->has_token) {
-		e->has_token = false;
-		if (unlikely(atomic_dec_return(&token_users)))
-			up(&token_passed);
-	}
+	if (drop_token(e))
+		up(&token_passed);
 }
 
 void kpy_entry_link(struct kpy_entry *e)
@@ -164,12 +195,31 @@ void kpy_gil_acquire_stale(struct kpy_entry *e)
 	become(e, gil_lock());
 }
 
-void kpy_gil_acquire(struct kpy_entry *e)
+static __always_inline void acquire_with_token(struct kpy_entry *e, unsigned long flags)
 {
-	kpy_gil_acquire_stale(e);
+	gil_lock_with(flags);
+	become(e, flags);
 	/* A soft reset came between: the objects that this stack knows are gone. */
 	if (unlikely(e->epoch != kpy_epoch))
 		kpy_leave_python(e);
+}
+
+static noinline void acquire_later(struct kpy_entry *e, unsigned long flags)
+{
+	await_token(e);
+	acquire_with_token(e, flags);
+}
+
+/* This and the release are on the way of every kernel call: what is rare is in functions of its own. */
+void kpy_gil_acquire(struct kpy_entry *e)
+{
+	unsigned long flags;
+
+	local_save_flags(flags);
+	if (ask_token(e, flags))
+		acquire_with_token(e, flags);
+	else
+		acquire_later(e, flags);
 }
 
 void kpy_gil_enter(struct kpy_entry *e)
@@ -235,12 +285,26 @@ void kpy_gil_leave(struct kpy_entry *e)
 }
 
 /* Second halves of kpy_gil_release() and kpy_gil_bounce() in gil_asm.S. */
-struct kpy_entry *kpy_gil_release_spilled(struct kpy_entry *e);
-struct kpy_entry *kpy_gil_release_spilled(struct kpy_entry *e)
+static noinline struct kpy_entry *pass_token(struct kpy_entry *e)
+{
+	up(&token_passed);
+	return e;
+}
+
+static noinline struct kpy_entry *release_and_kick(struct kpy_entry *e)
 {
 	gil_unlock(e->flags);
 	kpy_entry_put_token(e);
 	return e;
+}
+
+struct kpy_entry *kpy_gil_release_spilled(struct kpy_entry *e);
+struct kpy_entry *kpy_gil_release_spilled(struct kpy_entry *e)
+{
+	if (unlikely(kpy_output_pending))
+		return release_and_kick(e);
+	gil_unlock_with(e->flags, false);
+	return drop_token(e) ? pass_token(e) : e;
 }
 
 struct kpy_entry *kpy_gil_bounce_spilled(struct kpy_entry *e);

@@ -12,6 +12,9 @@
 #include "ffi/prototype.h"
 #include "ffi/sleeps.h"
 #include "ffi/user_copy.h"
+#ifndef NO_QSTR
+#include "ffi/guard_impl.h"
+#endif
 
 #define REGISTER_ARGS 6
 
@@ -46,67 +49,79 @@ void kpy_untyped_arg(const mp_obj_t *args, size_t i, unsigned long *word)
 		cannot_pass(args[i], i);
 }
 
-static void untyped_args(size_t n, const mp_obj_t *args, unsigned long *words)
+/* False: not all are small ints. */
+static __always_inline bool small_args(size_t n, const mp_obj_t *args, unsigned long *words)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (mp_obj_is_small_int(args[i]))
-			words[i] = MP_OBJ_SMALL_INT_VALUE(args[i]);
-		else
-			kpy_untyped_arg(args, i, &words[i]);
+		if (unlikely(!mp_obj_is_small_int(args[i])))
+			return false;
+		words[i] = MP_OBJ_SMALL_INT_VALUE(args[i]);
 	}
+	return true;
 }
 
-static noinline void refuse_frozen(mp_obj_t name)
+/*
+ * What is not given reads as 0. Returns the prototype, or NULL when it is not to be trusted. This
+ * may run Python code, which may call the kernel.
+ */
+static noinline const struct kpy_proto *convert_args(const struct kpy_proto *proto, size_t n,
+						     const mp_obj_t *args, unsigned long *words)
 {
-	mp_raise_msg_varg(&mp_type_RuntimeError,
-			  MP_ERROR_TEXT("call of %s refused: the guest is frozen"),
-			  mp_obj_str_get_str(name));
+	memset(words, 0, (n > REGISTER_ARGS ? KPY_CALL_ARGS_MAX : REGISTER_ARGS) * sizeof(*words));
+	if (proto && likely(kpy_proto_args(proto, n, args, words)))
+		return proto;
+	for (size_t i = 0; i < n; i++)
+		kpy_untyped_arg(args, i, &words[i]);
+	return NULL;
 }
 
-static noinline void refuse_atomic(mp_obj_t name)
+/* Raises where the function must not be called; this context may not sleep. */
+static noinline void check_context(const struct kpy_entry *e, mp_obj_t name, unsigned long target)
 {
-	mp_raise_msg_varg(&mp_type_RuntimeError,
-			  MP_ERROR_TEXT("%s may sleep, which this context cannot"),
-			  mp_obj_str_get_str(name));
+	if (e->kind == KPY_DEBUG)
+		mp_raise_msg_varg(&mp_type_RuntimeError,
+				  MP_ERROR_TEXT("call of %s refused: the guest is frozen"),
+				  mp_obj_str_get_str(name));
+	if (kpy_would_sleep(target))
+		mp_raise_msg_varg(&mp_type_RuntimeError,
+				  MP_ERROR_TEXT("%s may sleep, which this context cannot"),
+				  mp_obj_str_get_str(name));
 }
 
 mp_obj_t kpy_call(mp_obj_t name, unsigned long target, const struct kpy_proto *proto, size_t n,
 		  const mp_obj_t *args)
 {
 	struct kpy_entry *e = kpy_current;
-	unsigned long words[KPY_CALL_ARGS_MAX], result;
+	unsigned long converted[KPY_CALL_ARGS_MAX], *words = e->call.args, result;
 	bool returned;
-	size_t i;
 
-	if (unlikely(e->kind == KPY_DEBUG))
-		refuse_frozen(name);
-	if (unlikely(!kpy_may_sleep(e)) && kpy_would_sleep(target))
-		refuse_atomic(name);
-	/* What is not given reads as 0. */
-	for (i = 0; i < REGISTER_ARGS; i++)
-		words[i] = 0;
-	if (unlikely(n > REGISTER_ARGS))
-		for (; i < KPY_CALL_ARGS_MAX; i++)
-			words[i] = 0;
-	if (proto && unlikely(!kpy_proto_args(proto, n, args, words)))
-		proto = NULL;
-	if (!proto)
-		untyped_args(n, args, words);
+	if (unlikely(!kpy_may_sleep(e)))
+		check_context(e, name, target);
+	memset(words, 0, sizeof(e->call.args));
+	if (proto || n > REGISTER_ARGS || !small_args(n, args, words)) {
+		proto = convert_args(proto, n, args, converted);
+		memcpy(words, converted, sizeof(e->call.args));
+		words = converted;
+	}
 	e->call.serial++;
 	e->call.target = target;
-	memcpy(e->call.args, words, sizeof(e->call.args));
 	kpy_gil_release();
-	returned = unlikely(kpy_has_user_words(words))
-			   ? kpy_user_call(e, target, n, words, &result)
-			   : kpy_guarded_call(e, target, n, words, &result);
+	if (unlikely(kpy_has_user_words(words))) {
+		/* It changes them, but not those that a debugger is to see. */
+		if (words != converted)
+			memcpy(converted, words, sizeof(e->call.args));
+		returned = kpy_user_call(e, target, n, converted, &result);
+	} else {
+		returned = kpy_guarded_call_here(e, target, n, words, &result);
+	}
 	/* Ctrl-C woke a sleep with this signal; the exception itself is pending in the VM. */
-	if (unlikely(e->kind == KPY_SESSION && signal_pending(current)))
+	if (e->kind == KPY_SESSION && unlikely(test_thread_flag(TIF_SIGPENDING)))
 		flush_signals(current);
 	kpy_gil_acquire(e);
 	e->call.target = 0;
 	if (unlikely(!returned))
 		kpy_raise_kernel_fault(e, name, n, args);
-	mp_handle_pending(true);
-	return proto ? kpy_proto_result(proto, result) : mp_obj_new_int_from_uint(result);
+	kpy_handle_pending();
+	return proto ? kpy_proto_result(proto, result) : kpy_word_to_int(result);
 }
 #endif

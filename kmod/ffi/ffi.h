@@ -2,6 +2,7 @@
 /* Kernel symbols, calls and memory as Python objects. */
 #pragma once
 #include "py/obj.h"
+#include "py/smallint.h"
 
 struct kpy_proto;
 
@@ -35,6 +36,14 @@ unsigned long kpy_to_address(mp_obj_t o);
 
 /* Value of an int within -2^63 .. 2^64-1. Raises OverflowError. */
 unsigned long kpy_int_to_word(mp_obj_t o);
+
+/* The int of a word, unsigned. */
+static inline mp_obj_t kpy_word_to_int(unsigned long word)
+{
+	if (word <= MP_SMALL_INT_MAX)
+		return MP_OBJ_NEW_SMALL_INT(word);
+	return mp_obj_new_int_from_ull(word);
+}
 
 /* The Symbol of a name of the kernel's at its address. */
 mp_obj_t kpy_symbol_new(mp_obj_t name, unsigned long address);

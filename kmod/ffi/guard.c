@@ -50,38 +50,17 @@ void kpy_fault_put(struct kpy_fault *f)
 		clear_bit(f - faults, faults_used);
 }
 
-static __always_inline unsigned long mark_of(const struct kpy_guard *g)
+bool kpy_guard_failed(struct kpy_entry *e, const struct kpy_guard *g)
 {
-	return kpy_guard_secret ^ (unsigned long)g;
+	kpy_fault_put(e->fault); /* of a call whose interpreter ended meanwhile */
+	e->fault = g->fault;
+	return false;
 }
 
 bool kpy_guarded_call(struct kpy_entry *e, unsigned long target, size_t n,
 		      const unsigned long *words, unsigned long *result)
 {
-	struct kpy_guard g;
-
-	g.fault = NULL;
-	g.entry = e;
-	g.preempt = preempt_count();
-	/* Where nothing disables preemption nobody uses the FPU. */
-	g.fpu_usable = !g.preempt || irq_fpu_usable();
-	g.flags = arch_local_save_flags();
-	g.pagefault_disabled = current->pagefault_disabled;
-	g.nameidata = current->nameidata;
-#ifdef CONFIG_PREEMPT_RCU
-	g.rcu_nesting = current->rcu_read_lock_nesting;
-#endif
-#ifdef CONFIG_LOCKDEP
-	g.lockdep_depth = current->lockdep_depth;
-#endif
-	WRITE_ONCE(g.mark, mark_of(&g));
-	*result = kpy_guard_call(&g, target, n, words);
-	WRITE_ONCE(g.mark, 0);
-	if (likely(!g.fault))
-		return true;
-	kpy_fault_put(e->fault); /* of a call whose interpreter ended meanwhile */
-	e->fault = g.fault;
-	return false;
+	return kpy_guarded_call_here(e, target, n, words, result);
 }
 
 typedef int (*get_stack_info_t)(unsigned long *stack, struct task_struct *task,

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of guarded calls share: guard.c, catch.c, fault_text.c. */
+/* What the files of guarded calls share: guard.c, catch.c, fault_text.c; and the call itself. */
 #pragma once
+#include <linux/irqflags.h>
+#include <linux/preempt.h>
+#include <linux/sched.h>
+#include <asm/fpu/api.h>
 #include "ffi/guard.h"
 
 struct pt_regs;
@@ -35,6 +39,38 @@ unsigned long kpy_guard_call(struct kpy_guard *g, unsigned long target, size_t n
 void kpy_guard_returns(void); /* where the callee returns to */
 void kpy_guard_return(void);
 void kpy_guard_jump(const struct kpy_regs *to, void *argument);
+
+/* guard.c: what is left to do where the call faulted. Returns false. */
+bool kpy_guard_failed(struct kpy_entry *e, const struct kpy_guard *g);
+
+/* kpy_guarded_call() in line, for the callers that are in a hurry. */
+static __always_inline bool kpy_guarded_call_here(struct kpy_entry *e, unsigned long target,
+						  size_t n, const unsigned long *words,
+						  unsigned long *result)
+{
+	struct kpy_guard g;
+
+	g.fault = NULL;
+	g.entry = e;
+	g.preempt = preempt_count();
+	/* Where nothing disables preemption nobody uses the FPU. */
+	g.fpu_usable = !g.preempt || irq_fpu_usable();
+	g.flags = arch_local_save_flags();
+	g.pagefault_disabled = current->pagefault_disabled;
+	g.nameidata = current->nameidata;
+#ifdef CONFIG_PREEMPT_RCU
+	g.rcu_nesting = current->rcu_read_lock_nesting;
+#endif
+#ifdef CONFIG_LOCKDEP
+	g.lockdep_depth = current->lockdep_depth;
+#endif
+	WRITE_ONCE(g.mark, kpy_guard_secret ^ (unsigned long)&g);
+	*result = kpy_guard_call(&g, target, n, words);
+	WRITE_ONCE(g.mark, 0);
+	if (unlikely(g.fault))
+		return kpy_guard_failed(e, &g);
+	return true;
+}
 
 /* guard.c: makes the call that faulted return; false: there is none. */
 bool kpy_guard_divert(struct pt_regs *regs, struct kpy_fault_signs *signs);

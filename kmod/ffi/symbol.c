@@ -28,6 +28,11 @@
 #define kpy_raise_no_symbol(name, module)
 #endif
 
+static inline bool is_callable(const kpy_symbol_t *self)
+{
+	return self->flags & SYM_CALLABLE && self->generation == kpy_module_generation();
+}
+
 static mp_obj_t new_symbol(mp_obj_t name, uintptr_t value, uint8_t flags)
 {
 	kpy_symbol_t *s = mp_obj_malloc(kpy_symbol_t, &kpy_type_symbol);
@@ -188,7 +193,7 @@ static mp_obj_t prototype(kpy_symbol_t *self)
 	char buf[512];
 	struct kpy_text text = { buf, sizeof(buf) };
 
-	if (!(self->flags & SYM_CALLABLE) || self->generation != kpy_module_generation())
+	if (!is_callable(self))
 		prepare(self);
 	if (!self->proto)
 		return mp_const_none;
@@ -197,19 +202,21 @@ static mp_obj_t prototype(kpy_symbol_t *self)
 }
 #endif
 
-static void check_callable(kpy_symbol_t *self)
+static MP_NOINLINE mp_obj_t prepare_and_call(kpy_symbol_t *self, size_t n_args, size_t n_kw,
+					     const mp_obj_t *args)
 {
-	if (!(self->flags & SYM_CALLABLE) || self->generation != kpy_module_generation())
+	mp_arg_check_num(n_args, n_kw, 0, 12, false);
+	if (!is_callable(self))
 		PREPARE(self);
+	return kpy_call(self->name, self->value, self->proto, n_args, args);
 }
 
 static mp_obj_t symbol_call(mp_obj_t self_in, size_t n_args, size_t n_kw, const mp_obj_t *args)
 {
 	kpy_symbol_t *self = MP_OBJ_TO_PTR(self_in);
 
-	if (n_kw || n_args > 12)
-		mp_arg_check_num(n_args, n_kw, 0, 12, false);
-	check_callable(self);
+	if (n_kw || n_args > 12 || !is_callable(self))
+		return prepare_and_call(self, n_args, n_kw, args);
 	return kpy_call(self->name, self->value, self->proto, n_args, args);
 }
 
@@ -218,7 +225,8 @@ static mp_obj_t symbol_raw(size_t n_args, const mp_obj_t *args)
 {
 	kpy_symbol_t *self = MP_OBJ_TO_PTR(args[0]);
 
-	check_callable(self);
+	if (!is_callable(self))
+		PREPARE(self);
 	return kpy_call(self->name, self->value, NULL, n_args - 1, args + 1);
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(symbol_raw_obj, 1, 13, symbol_raw);

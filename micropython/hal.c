@@ -51,7 +51,7 @@ void mp_hal_set_interrupt_char(int c)
 	struct kpy_session *s = kpy_current->session;
 
 	if (s && kpy_current == &s->entry)
-		WRITE_ONCE(s->interrupt_char, c);
+		kpy_session_interrupt_on(s, c);
 }
 
 /*

@@ -7,6 +7,13 @@
 #include "kpy.h"
 #include "repl/session.h"
 
+/* Under the GIL. */
+static void raise_interrupt(struct kpy_session *s)
+{
+	MP_STATE_VM(mp_kbd_exception).traceback_data = NULL;
+	s->entry.ts->mp_pending_exception = MP_OBJ_FROM_PTR(&MP_STATE_VM(mp_kbd_exception));
+}
+
 /* Makes the Python code of a session stop: an exception, and a wake-up from a killable sleep. */
 void kpy_session_interrupt(struct kpy_session *s, bool abort)
 {
@@ -14,8 +21,7 @@ void kpy_session_interrupt(struct kpy_session *s, bool abort)
 
 	if (abort)
 		s->entry.abort = true;
-	MP_STATE_VM(mp_kbd_exception).traceback_data = NULL;
-	s->entry.ts->mp_pending_exception = MP_OBJ_FROM_PTR(&MP_STATE_VM(mp_kbd_exception));
+	raise_interrupt(s);
 	kpy_gil_unlock_raw(flags);
 	/*
 	 * A kernel thread that allows SIGKILL is not killed by it, but it sees
@@ -66,6 +72,33 @@ static void ctrl_c(struct kpy_session *s)
 	kpy_session_interrupt(s, false);
 }
 
+/* The end of the last c among the unread bytes, counted as the ring does; 0: there is none. */
+static unsigned long after_last(const struct kpy_ring *r, int c)
+{
+	unsigned long end = READ_ONCE(r->tail), at = smp_load_acquire(&r->head);
+
+	while (at != end && r->buf[(at - 1) % r->size] != c)
+		at--;
+	return at == end ? 0 : at;
+}
+
+/*
+ * From here on c interrupts. One that was typed ahead of the code that now begins is for that
+ * code, and takes the input before it along, as a terminal's does.
+ */
+void kpy_session_interrupt_on(struct kpy_session *s, int c)
+{
+	unsigned long end;
+
+	WRITE_ONCE(s->interrupt_char, c);
+	smp_mb(); /* receive() puts bytes in, then looks at interrupt_char */
+	end = c >= 0 ? after_last(&s->in, c) : 0;
+	if (end) {
+		kpy_ring_skip(&s->in, end - s->in.tail);
+		raise_interrupt(s);
+	}
+}
+
 static void receive(struct kpy_session *s, const char *buf, size_t n)
 {
 	while (n) {
@@ -74,6 +107,10 @@ static void receive(struct kpy_session *s, const char *buf, size_t n)
 		size_t part = c ? c - buf : n, done;
 
 		done = kpy_ring_put(&s->in, buf, part);
+		smp_mb(); /* pairs with kpy_session_interrupt_on() */
+		if (stop < 0 && READ_ONCE(s->interrupt_char) >= 0 &&
+		    after_last(&s->in, s->interrupt_char))
+			ctrl_c(s); /* code began meanwhile; what it did not read goes to the editor */
 		buf += done;
 		n -= done;
 		if (done)

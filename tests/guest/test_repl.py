@@ -93,6 +93,31 @@ def test_ctrl_c_stops_a_loop_and_a_sleep(guest: LiveGuest) -> None:
         assert repl.line("'alive'") == ["'alive'"]
 
 
+def test_ctrl_c_may_be_typed_ahead(guest: LiveGuest) -> None:
+    """What comes in one piece with the code it is for interrupts that code, and nothing else."""
+    with Friendly(guest) as repl:
+        for _ in range(20):
+            repl.send(b"while True: pass\r\r\x03")
+            assert b"KeyboardInterrupt" in repl.until(PROMPT)
+            repl.send(b"unfinished(\x03")
+            repl.until(PROMPT)
+            assert repl.line("6 * 7") == ["42"]
+    with guest.repl() as raw:
+
+        def answer(sent: bytes) -> tuple[bytes, bytes]:
+            raw._send(sent)
+            deadline = time.monotonic() + 20
+            assert raw._read(2, deadline) == b"OK"
+            parts = [raw._until(end, deadline) for end in (b"\x04", b"\x04", b">")]
+            return parts[0], parts[1]
+
+        for n in range(50):
+            out, err = answer(b"while True: pass\x04\x03")
+            assert out == b""
+            assert err.rstrip().endswith(b"KeyboardInterrupt:")
+            assert answer(b"half a line\x03print(%d)\x04" % n) == (b"%d\r\n" % n, b"")
+
+
 def test_paste_mode(guest: LiveGuest) -> None:
     with Friendly(guest) as repl:
         repl.send(b"\x05")

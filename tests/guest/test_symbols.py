@@ -276,3 +276,29 @@ def test_a_global_that_is_defined_later_comes_first(guest: LiveGuest) -> None:
         "name 'ksize' isn't defined",
         "True",
     ]
+
+
+def test_addresses_are_formatted_as_integers(
+    guest: LiveGuest, kallsyms: dict[str, list[Known]]
+) -> None:
+    """Symbols, struct pointers and plain ones, by every way of formatting."""
+    out, err = guest.py(
+        "d = dev_get_by_name(init_net, 'lo')\n"
+        "for p in (jiffies_64, d, symbol('linux_banner'), d.dev_addr):\n"
+        "    n = int(p)\n"
+        "    made = (hex(p), oct(p), bin(p), '%x' % p, '%#x' % p, '%d' % p, '{:X}'.format(p),\n"
+        "            f'{p:#x}', f'{p:>30d}', '{:b}'.format(p))\n"
+        "    wanted = (hex(n), oct(n), bin(n), '%x' % n, '%#x' % n, '%d' % n, '{:X}'.format(n),\n"
+        "              f'{n:#x}', f'{n:>30d}', '{:b}'.format(n))\n"
+        "    print(made == wanted, f'{p}' == str(p), '{:s}'.format(str(p)) == str(p), hex(p))\n"
+    )
+    assert not err, err
+    found = [line.split() for line in out.splitlines()]
+    assert [line[:3] for line in found] == [["True"] * 3] * 4
+    assert int(found[0][3], 16) == kallsyms["jiffies_64"][0].address
+
+
+def test_formats_refuse_what_is_no_integer(guest: LiveGuest) -> None:
+    for code in ("'{:x}'.format('a')", "'%x' % 'a'", "hex([])", "'{:d}'.format(None)"):
+        _, err = guest.py(code)
+        assert err.strip().splitlines()[-1].startswith(("ValueError", "TypeError")), err

@@ -7,13 +7,6 @@
 #include "kpy.h"
 #include "repl/session.h"
 
-/* Under the GIL. */
-static void raise_interrupt(struct kpy_session *s)
-{
-	MP_STATE_VM(mp_kbd_exception).traceback_data = NULL;
-	s->entry.ts->mp_pending_exception = MP_OBJ_FROM_PTR(&MP_STATE_VM(mp_kbd_exception));
-}
-
 /* Makes the Python code of a session stop: an exception, and a wake-up from a killable sleep. */
 void kpy_session_interrupt(struct kpy_session *s, bool abort)
 {
@@ -21,7 +14,8 @@ void kpy_session_interrupt(struct kpy_session *s, bool abort)
 
 	if (abort)
 		s->entry.abort = true;
-	raise_interrupt(s);
+	MP_STATE_VM(mp_kbd_exception).traceback_data = NULL;
+	s->entry.ts->mp_pending_exception = MP_OBJ_FROM_PTR(&MP_STATE_VM(mp_kbd_exception));
 	kpy_gil_unlock_raw(flags);
 	/*
 	 * A kernel thread that allows SIGKILL is not killed by it, but it sees
@@ -95,7 +89,9 @@ void kpy_session_interrupt_on(struct kpy_session *s, int c)
 	end = c >= 0 ? after_last(&s->in, c) : 0;
 	if (end) {
 		kpy_ring_skip(&s->in, end - s->in.tail);
-		raise_interrupt(s);
+		kpy_gil_release();
+		kpy_session_interrupt(s, false);
+		kpy_gil_acquire(&s->entry);
 	}
 }
 

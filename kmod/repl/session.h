@@ -62,7 +62,10 @@ int kpy_session_reader(void *session); /* the reader thread */
 /* Makes the Python code stop: an exception (abort: whatever it catches), and a wake-up. */
 void kpy_session_interrupt(struct kpy_session *s, bool abort);
 void kpy_session_end_input(struct kpy_session *s);
-/* This byte interrupts from now on (-1: none does), also if it has come already. Under the GIL, given up then. */
+/*
+ * This byte interrupts from now on (-1: none does), also if it has come already. Under the
+ * GIL, given up then.
+ */
 void kpy_session_interrupt_on(struct kpy_session *s, int c);
 /* A line from the module, not from Python, past the output ring. */
 void kpy_session_say(struct kpy_session *s, const char *text);

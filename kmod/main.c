@@ -16,6 +16,7 @@
 #include "repl/output.h"
 #include "repl/session.h"
 #include "restart.h"
+#include "structs/selfcheck.h"
 #include "structs/sources.h"
 #include "unload.h"
 
@@ -144,6 +145,7 @@ static int __init kpy_init(void)
 	if (err)
 		goto out_python;
 	kpy_unload_init();
+	kpy_selfcheck_start();
 	pr_info("version %s, heap %lu KB\n", KPY_VERSION, kpy_heap_size >> 10);
 	return 0;
 
@@ -188,6 +190,7 @@ static void __exit kpy_exit(void)
 	kpy_buffers_exit();
 	kpy_files_exit();
 	vfree(kpy_heap);
+	kpy_selfcheck_stop();
 	kpy_sources_exit();
 	kpy_modules_exit();
 }

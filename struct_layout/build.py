@@ -19,6 +19,7 @@ from struct_layout.headers import AMBIGUOUS, OMIT, Unit
 from struct_layout.headers import units as header_units
 from struct_layout.merge import merge
 from struct_layout.model import Contents, Declaration, Enum, Identity, LayoutError, Record, Type
+from struct_layout.prints import write_prints
 from struct_layout.records import read_unit
 from struct_layout.table import LayoutTableError, Table
 from struct_layout.table_writer import write_table
@@ -32,7 +33,8 @@ _ASSEMBLER = frozenset((
 ))  # fmt: skip
 # Part of what decides about a table: change one of them, and it is made again.
 _SOURCES = (
-    "build", "merge", "model", "records", "table", "table_writer", "words", "headers/__init__",
+    "build", "merge", "model", "prints", "records", "table", "table_writer", "words",
+    "headers/__init__",
 )  # fmt: skip
 _ROUNDS = 30  # of compiling without the headers that failed before
 
@@ -171,9 +173,15 @@ def build_table(
     part = output.with_name(output.name + ".part")
     part.write_bytes(data)
     part.replace(output)
+    prints_of(output).write_bytes(write_prints(Table(data)))
     state = {"inputs": inputs, "files": [str(file) for file in files], "state": _state(files)}
     stamp.write_text(json.dumps(state), "utf-8")
     return Outcome(Table(data), True, dropped)
+
+
+def prints_of(table: Path) -> Path:
+    """Return where the fingerprints of a kernel's table are."""
+    return table.with_name(table.name + ".prints")
 
 
 def _omitted(type: Type) -> bool:
@@ -272,7 +280,7 @@ def _up_to_date(output: Path, stamp: Path, inputs: str) -> Table | None:
             return None
         if state["state"] != _state(Path(file) for file in state["files"]):
             return None
-        return Table(output.read_bytes())
+        return Table(output.read_bytes()) if prints_of(output).exists() else None
     except (OSError, ValueError, KeyError, TypeError, LayoutTableError):
         return None
 

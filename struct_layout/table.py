@@ -241,6 +241,16 @@ class Table:
         """The size of the table in bytes."""
         return len(self._data)
 
+    @property
+    def data(self) -> bytes:
+        """Its bytes."""
+        return self._data
+
+    @property
+    def crc(self) -> int:
+        """The checksum in the header."""
+        return int(HEADER.unpack_from(self._data)[4])
+
     def counts(self) -> dict[str, int]:
         """Return how many entries of each kind there are."""
         entries = self._all()

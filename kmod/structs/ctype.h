@@ -44,6 +44,7 @@ struct kpy_cinfo {
 	u8 qualifiers; /* KPY_Q_*, of KPY_C_QUALIFIED */
 	bool is_signed, variadic;
 	bool incomplete; /* a struct, union or enum that is only declared */
+	bool local; /* a struct or union that no name finds: of a function, or one of several */
 	bool percpu; /* a variable of which each CPU has one */
 	u32 size; /* bytes; of numbers, enums, structs, unions */
 	u32 count; /* of elements, parameters, members or constants */

@@ -32,7 +32,4 @@ const char *kpy_source_name(struct kpy_ctype t);
  * Cheap when it was asked for the same struct before.
  */
 void kpy_require_layout(struct kpy_ctype record);
-
-/* Is it the same as the kernel's, as far as that describes it? *where: the member that is not. */
-bool kpy_layout_matches(struct kpy_ctype record, const char **where);
 #endif

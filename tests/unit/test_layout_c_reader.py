@@ -27,7 +27,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kit.run(
         kit.GCC, "-O1", "-Wall", "-Werror", "-fsanitize=undefined,address",
         "-fno-sanitize-recover", "-fno-sanitize=alignment", "-I", HERE / "layout_shim", "-I", KMOD,
-        HERE / "layout_reader.c", KMOD / "structs/layout.c", KMOD / "structs/ctype.c",
+        HERE / "layout_reader.c", *sorted((KMOD / "structs").glob("layout*.c")),
+        KMOD / "structs/ctype.c",
         "-o", program,
     )  # fmt: skip
     return program

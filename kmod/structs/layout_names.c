@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The names of the layout table, which are compressed. */
+#include <linux/kernel.h>
+#include <linux/string.h>
+#include "structs/layout_format.h"
+
+static void append(struct name *name, char c)
+{
+	if (name->length < sizeof(name->text) - 1)
+		name->text[name->length++] = c;
+}
+
+/* The number of the word that a byte stands for, -1 for the byte itself. */
+static int word_of(u8 byte)
+{
+	if (byte < '0')
+		return byte;
+	if (byte <= '9')
+		return -1;
+	if (byte < 'A')
+		return byte - 10;
+	if (byte <= 'Z')
+		return -1;
+	if (byte < '_')
+		return byte - 36;
+	if (byte == '_')
+		return -1;
+	if (byte < 'a')
+		return byte - 37;
+	return byte <= 'z' ? -1 : byte - 63;
+}
+
+#define WORD_ESCAPE 0xff
+#define WORD_DEPTH 16
+
+/* `first` is the first pair of the dictionary, n how many it has. */
+static void append_code(struct name *name, u8 byte, u32 first, u32 n)
+{
+	u8 waiting[WORD_DEPTH], depth = 0;
+
+	for (;;) {
+		int number = word_of(byte);
+
+		if (number < 0) {
+			append(name, byte);
+			if (!depth)
+				return;
+			byte = waiting[--depth];
+		} else {
+			const u8 *pair = bytes(PAIRS) + (first + number) * 2;
+
+			if (number >= n || depth == WORD_DEPTH)
+				return;
+			waiting[depth++] = pair[1];
+			byte = pair[0];
+		}
+	}
+}
+
+void kpy_name_read(struct name *name, struct reader *r, u32 length, bool constants)
+{
+	u32 pairs = table()->pairs, n = pairs & 0xff, first = 0;
+
+	if (constants) {
+		first = n;
+		n = pairs >> 8;
+	}
+	while (length-- && r->at < r->end) {
+		u8 byte = read_byte(r);
+
+		if (byte == WORD_ESCAPE && length) {
+			length--;
+			append(name, read_byte(r));
+		} else {
+			append_code(name, byte, first, n);
+		}
+	}
+	name->text[name->length] = 0;
+}
+
+#define N_LONG 31
+
+static void next_name(struct name *name, struct reader *r)
+{
+	u8 head = read_byte(r);
+	u32 prefix = head & N_LONG, length = (head >> 5) + 1;
+
+	if (prefix == N_LONG) {
+		prefix = read_number(r);
+		length = read_number(r);
+	}
+	name->length = min(name->length, prefix);
+	kpy_name_read(name, r, length, false);
+}
+
+static u32 block_text(u32 block, struct reader *r)
+{
+	u32 at = ((const u32 *)bytes(TEXT_BLOCKS))[block];
+
+	at = min(at, count(TEXT));
+	*r = (struct reader){ bytes(TEXT) + at, bytes(TEXT) + count(TEXT) };
+	return at;
+}
+
+const char *kpy_layout_name(u32 number)
+{
+	static struct name ring[32];
+	static u8 next;
+	struct name *name = &ring[next++ % ARRAY_SIZE(ring)];
+	struct reader r;
+
+	if (!number-- || number / BLOCK >= count(TEXT_BLOCKS))
+		return "";
+	block_text(number / BLOCK, &r);
+	name->length = 0;
+	for (u32 i = 0; i <= number % BLOCK; i++)
+		next_name(name, &r);
+	return name->text;
+}
+
+/* The number of a name within [low, high) of the blocks, 0: it is not there. */
+static u32 find_in(const char *text, u32 low, u32 high)
+{
+	struct name name = {};
+	struct reader r;
+
+	while (low + 1 < high) {
+		u32 middle = low + (high - low) / 2;
+
+		block_text(middle, &r);
+		name.length = 0;
+		next_name(&name, &r);
+		if (strcmp(name.text, text) <= 0)
+			low = middle;
+		else
+			high = middle;
+	}
+	if (low >= high)
+		return 0;
+	block_text(low, &r);
+	name.length = 0;
+	for (u32 i = 0; i < BLOCK && r.at < r.end; i++) {
+		int order;
+
+		next_name(&name, &r);
+		order = strcmp(name.text, text);
+		if (order >= 0)
+			return order ? 0 : low * BLOCK + i + 1;
+	}
+	return 0;
+}
+
+u32 kpy_name_number(const char *text)
+{
+	u32 end = count(TEXT_BLOCKS), shared = min(table()->shared / BLOCK, end);
+
+	if (!*text)
+		return 0;
+	return find_in(text, 0, shared) ?: find_in(text, shared, end);
+}

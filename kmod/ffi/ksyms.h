@@ -34,11 +34,6 @@ bool kpy_ksym_exported(const char *name, unsigned long address);
  */
 void kpy_ksyms_each(bool (*f)(void *arg, const char *name, unsigned long address), void *arg);
 
-#define KPY_NEAR_MAX 3
-#define KPY_NEAR_NAME 64
-struct kpy_near {
-	char names[KPY_NEAR_MAX][KPY_NEAR_NAME]; /* "": no more */
-	unsigned int distance[KPY_NEAR_MAX];
-};
+struct kpy_near;
 /* The names most like one that there is not. Without the GIL; may sleep. */
 void kpy_ksyms_near(const char *name, struct kpy_near *near);

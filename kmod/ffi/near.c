@@ -1,20 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Names that are like one that the kernel does not have: for the message about it. */
+/* Names that are like one that there is not: for the message about it. */
 #include <linux/bitops.h>
 #include <linux/ctype.h>
 #include <linux/kernel.h>
 #include <linux/string.h>
 #include "ffi/ksyms.h"
+#include "ffi/near.h"
 
 #define EDITS_MAX 2
-
-struct wanted {
-	const char *name;
-	size_t len;
-	u64 letters;
-	unsigned int limit;
-	struct kpy_near *near;
-};
 
 /* One bit for each letter that occurs. */
 static u64 letters_of(const char *name, size_t *len)
@@ -86,34 +79,44 @@ static void keep(struct kpy_near *near, const char *name, unsigned int d)
 	}
 }
 
-static bool compare(void *arg, const char *name, unsigned long address)
+bool kpy_near_start(struct kpy_wanted *w, const char *name, struct kpy_near *near)
 {
-	struct wanted *w = arg;
+	memset(near, 0, sizeof(*near));
+	*w = (struct kpy_wanted){ .name = name, .near = near };
+	w->letters = letters_of(name, &w->len);
+	/* A third of a name may be wrong, not more. */
+	w->limit = min_t(unsigned int, w->len / 3, EDITS_MAX);
+	return w->len >= 3 && w->len < KPY_NEAR_NAME;
+}
+
+void kpy_near_offer(struct kpy_wanted *w, const char *name)
+{
 	size_t len;
 	u64 letters = letters_of(name, &len);
 	unsigned int d;
 
 	if (len + w->limit < w->len || len > w->len + w->limit || len >= KPY_NEAR_NAME ||
 	    hweight64(letters ^ w->letters) > 2 * w->limit || strchr(name, '.'))
-		return false;
+		return;
 	d = distance(w->name, w->len, name, len, w->limit);
 	if (d <= w->limit)
 		keep(w->near, name, d);
+}
+
+static bool offer(void *arg, const char *name, unsigned long address)
+{
+	kpy_near_offer(arg, name);
 	return false;
 }
 
 void kpy_ksyms_near(const char *name, struct kpy_near *near)
 {
-	struct wanted w = { .name = name, .near = near };
+	struct kpy_wanted w;
 	const char *alias;
 
-	memset(near, 0, sizeof(*near));
-	w.letters = letters_of(name, &w.len);
-	if (w.len < 3 || w.len >= KPY_NEAR_NAME)
+	if (!kpy_near_start(&w, name, near))
 		return;
-	/* A third of a name may be wrong, not more. */
-	w.limit = min_t(unsigned int, w.len / 3, EDITS_MAX);
 	for (size_t i = 0; (alias = kpy_ksym_alias_name(i)); i++)
-		compare(&w, alias, 0);
-	kpy_ksyms_each(compare, &w);
+		kpy_near_offer(&w, alias);
+	kpy_ksyms_each(offer, &w);
 }

@@ -120,7 +120,7 @@ static mp_obj_t ptr_subscr(mp_obj_t self_in, mp_obj_t index_in, mp_obj_t value)
 	address = self->value + mp_obj_get_int(index_in) * size;
 	if (value == MP_OBJ_SENTINEL)
 		return kpy_typed_load(self->type, address, 0, 0, &place);
-	kpy_typed_store(self->type, address, 0, 0, value, &place);
+	kpy_typed_store(self->type, address, value, &place);
 	return mp_const_none;
 }
 #else

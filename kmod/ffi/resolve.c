@@ -13,6 +13,7 @@
 
 #ifndef NO_QSTR
 #include "ffi/ksyms.h"
+#include "ffi/near.h"
 #include "ffi/modules.h"
 
 #define CANDIDATES 16 /* of one name that are looked at */

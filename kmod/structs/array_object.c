@@ -36,14 +36,9 @@ static void element_text(const kpy_array_t *self, char *buf, size_t size)
 	kpy_ctype_declare(&text, self->type, "");
 }
 
-static void place_of(struct kpy_place *place, const kpy_array_t *self, char *buf, size_t size,
-		     long index)
+static struct kpy_place place_of(const kpy_array_t *self, long index)
 {
-	char type[64];
-
-	element_text(self, type, sizeof(type));
-	snprintf(buf, size, "%s[%ld]", type, index);
-	*place = (struct kpy_place){ { NULL, 0 }, buf };
+	return (struct kpy_place){ self->type, NULL, index };
 }
 
 /* The text of an array of char, up to its first NUL. */
@@ -52,7 +47,6 @@ static mp_obj_t text_of(const kpy_array_t *self)
 	struct kpy_place place;
 	uintptr_t at = self->value, bad;
 	u32 left = self->count;
-	char buf[96];
 	vstr_t text;
 
 	vstr_init(&text, 32);
@@ -63,7 +57,7 @@ static mp_obj_t text_of(const kpy_array_t *self)
 		/* One that may have no end stops at the end of a page, at least. */
 		n = min(n, sizeof(piece) - at % sizeof(piece));
 		if (kpy_read_range(piece, at, n, &bad)) {
-			place_of(&place, self, buf, sizeof(buf), at - self->value);
+			place = place_of(self, at - self->value);
 			kpy_raise_fault_at(bad, &place);
 		}
 		len = strnlen(piece, n);
@@ -122,11 +116,10 @@ static mp_obj_t array_binary_op(mp_binary_op_t op, mp_obj_t lhs, mp_obj_t rhs)
 static mp_obj_t item(const kpy_array_t *self, mp_uint_t index)
 {
 	struct kpy_place place;
-	char buf[96];
 
 	if (!self->value)
 		mp_raise_ValueError(MP_ERROR_TEXT("NULL deref! of an array"));
-	place_of(&place, self, buf, sizeof(buf), index);
+	place = place_of(self, index);
 	return kpy_typed_load(self->type, self->value + index * self->size, 0, 0, &place);
 }
 
@@ -163,7 +156,6 @@ static mp_obj_t array_subscr(mp_obj_t self_in, mp_obj_t index, mp_obj_t value)
 	const kpy_array_t *self = MP_OBJ_TO_PTR(self_in);
 	struct kpy_place place;
 	mp_uint_t i;
-	char buf[96];
 
 	if (value == MP_OBJ_NULL)
 		return MP_OBJ_NULL;
@@ -174,8 +166,8 @@ static mp_obj_t array_subscr(mp_obj_t self_in, mp_obj_t index, mp_obj_t value)
 		return item(self, i);
 	if (!self->value)
 		mp_raise_ValueError(MP_ERROR_TEXT("NULL deref! of an array"));
-	place_of(&place, self, buf, sizeof(buf), i);
-	kpy_typed_store(self->type, self->value + i * self->size, 0, 0, value, &place);
+	place = place_of(self, i);
+	kpy_typed_store(self->type, self->value + i * self->size, value, &place);
 	return mp_const_none;
 }
 
@@ -187,7 +179,6 @@ static mp_obj_t array_read(size_t n_args, const mp_obj_t *args)
 	struct kpy_place place;
 	uintptr_t bad;
 	vstr_t data;
-	char buf[96];
 
 	if (n_args == 1 && self->count == KPY_C_FLEXIBLE)
 		mp_raise_TypeError(MP_ERROR_TEXT("the length of this array is not known: read(n)"));
@@ -198,7 +189,7 @@ static mp_obj_t array_read(size_t n_args, const mp_obj_t *args)
 		mp_raise_ValueError(MP_ERROR_TEXT("more than 64 MB"));
 	vstr_init_len(&data, n * self->size);
 	if (kpy_read_range(data.buf, self->value, data.len, &bad)) {
-		place_of(&place, self, buf, sizeof(buf), 0);
+		place = place_of(self, 0);
 		kpy_raise_fault_at(bad, &place);
 	}
 	return mp_obj_new_bytes_from_vstr(&data);

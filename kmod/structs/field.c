@@ -85,6 +85,16 @@ bool kpy_field_find(struct kpy_ctype record, const char *name, struct kpy_field 
 	return kpy_fields_walk(record, is_wanted, &s);
 }
 
+static struct kpy_ctype pointee_of(const struct kpy_types *in, u32 target)
+{
+	struct kpy_cinfo info;
+	struct kpy_ctype t = kpy_ctype_strip((struct kpy_ctype){ in, target }, &info);
+
+	if (info.kind == KPY_C_STRUCT || info.kind == KPY_C_UNION)
+		return t;
+	return (struct kpy_ctype){};
+}
+
 /* The members that were used last: what is in a slot stays right for as long as the module is there. */
 #define CACHE_BITS 10
 static struct kpy_field cache[1 << CACHE_BITS];
@@ -103,6 +113,8 @@ const struct kpy_field *kpy_field_of(struct kpy_ctype record, size_t name)
 	found.name = name;
 	found.plain = kpy_ctype_strip(found.type, &found.info);
 	found.info.name = NULL;
+	if (found.info.kind == KPY_C_POINTER)
+		found.pointee = pointee_of(found.plain.in, found.info.target);
 	*f = found;
 	return f;
 }

@@ -8,6 +8,7 @@ struct kpy_field {
 	size_t name; /* qstr; 0: an empty slot of the cache */
 	struct kpy_ctype type, plain; /* as declared, and behind typedefs and qualifiers */
 	struct kpy_cinfo info; /* of plain, but its name */
+	struct kpy_ctype pointee; /* of a pointer to a struct or union: that; else no type */
 	u32 bit_offset, bits; /* bits: of a bitfield, else 0 */
 	u32 size; /* of its type, in bytes */
 	bool constant;
@@ -15,7 +16,7 @@ struct kpy_field {
 
 /*
  * The member of that name in a struct or union or in its anonymous members, false: there is
- * none. In `f` all but `name` is set.
+ * none. Of `f`, name, plain, info and pointee are not set.
  */
 bool kpy_field_find(struct kpy_ctype record, const char *name, struct kpy_field *f);
 

@@ -102,20 +102,43 @@ static u32 block_text(u32 block, struct reader *r)
 	return at;
 }
 
-const char *kpy_layout_name(u32 number)
+static void read_name(struct name *name, u32 number)
 {
-	static struct name ring[32];
-	static u8 next;
-	struct name *name = &ring[next++ % ARRAY_SIZE(ring)];
 	struct reader r;
 
-	if (!number-- || number / BLOCK >= count(TEXT_BLOCKS))
-		return "";
 	block_text(number / BLOCK, &r);
 	name->length = 0;
 	for (u32 i = 0; i <= number % BLOCK; i++)
 		next_name(name, &r);
-	return name->text;
+}
+
+/*
+ * Names that were read last, each at the slot of its turn. One that is asked for again is where it
+ * was, as long as LASTING others can be asked for before its slot is used again.
+ */
+#define RECENT 128
+#define LASTING 32
+
+const char *kpy_layout_name(u32 number)
+{
+	static struct {
+		u32 number, turn;
+		struct name name;
+	} recent[RECENT], *found;
+	static u8 slots[256];
+	static u32 turn;
+
+	if (!number || (number - 1) / BLOCK >= count(TEXT_BLOCKS))
+		return "";
+	found = &recent[slots[number % ARRAY_SIZE(slots)]];
+	if (found->number == number && turn - found->turn < RECENT - LASTING)
+		return found->name.text;
+	found = &recent[turn % RECENT];
+	slots[number % ARRAY_SIZE(slots)] = turn % RECENT;
+	found->number = number;
+	found->turn = turn++;
+	read_name(&found->name, number - 1);
+	return found->name.text;
 }
 
 /* The number of a name within [low, high) of the blocks, 0: it is not there. */

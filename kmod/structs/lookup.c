@@ -3,12 +3,14 @@
 #ifndef NO_QSTR
 #include <linux/kernel.h>
 #include <linux/string.h>
+#include <linux/stringhash.h>
 #endif
 #include "py/runtime.h"
 #include "structs/lookup.h"
 #include "structs/object.h"
 #ifndef NO_QSTR
 #include "entry.h"
+#include "ffi/near.h"
 #include "structs/layout.h"
 #include "structs/sources.h"
 
@@ -53,7 +55,7 @@ static bool is_record(struct kpy_ctype *t)
 	return (info.kind == KPY_C_STRUCT || info.kind == KPY_C_UNION) && !info.incomplete;
 }
 
-struct kpy_ctype kpy_lookup_record(const char *name, const char *module)
+static struct kpy_ctype find(const char *name, const char *module)
 {
 	static const enum kpy_ckind kinds[] = { KPY_C_STRUCT, KPY_C_UNION, KPY_C_TYPEDEF };
 	size_t first = 0, last = ARRAY_SIZE(kinds);
@@ -85,6 +87,37 @@ struct kpy_ctype kpy_lookup_record(const char *name, const char *module)
 	return (struct kpy_ctype){};
 }
 
+/*
+ * Structs that were found last, by the names they were asked for. What is in a slot stays right:
+ * the sources do not change, but for those of modules, which are not kept here.
+ */
+#define CACHE_BITS 7
+#define CACHED_NAME 48
+static struct {
+	char name[CACHED_NAME];
+	struct kpy_ctype type;
+} cache[1 << CACHE_BITS];
+
+static size_t slot_of(const char *name)
+{
+	return full_name_hash(NULL, name, strlen(name)) & (ARRAY_SIZE(cache) - 1);
+}
+
+struct kpy_ctype kpy_lookup_record(const char *name, const char *module)
+{
+	size_t slot = slot_of(name);
+	struct kpy_ctype t;
+
+	if (!module && !strcmp(cache[slot].name, name) && *name)
+		return cache[slot].type;
+	t = find(name, module);
+	if (t.in && !module && strlen(name) < CACHED_NAME) {
+		strcpy(cache[slot].name, name);
+		cache[slot].type = t;
+	}
+	return t;
+}
+
 const char *kpy_source_name(struct kpy_ctype t)
 {
 	return kpy_is_layout(t) ? "plugin" : "btf";
@@ -103,51 +136,30 @@ mp_obj_t kpy_struct_global(const char *name)
 	return kpy_struct_new(t);
 }
 
-/* How far two names are apart: letters to insert, remove or replace; more than `most` is just that. */
-static unsigned int distance(const char *a, const char *b, unsigned int most)
-{
-	unsigned char row[64];
-	size_t n = strlen(a), m = strlen(b);
-
-	if (n >= sizeof(row) || m >= sizeof(row) || n > m + most || m > n + most)
-		return most + 1;
-	for (size_t j = 0; j <= m; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= n; i++) {
-		unsigned int diagonal = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= m; j++) {
-			unsigned int up = row[j];
-
-			row[j] = min3(row[j] + 1U, row[j - 1] + 1U,
-				      diagonal + (a[i - 1] != b[j - 1]));
-			diagonal = up;
-		}
-	}
-	return row[m];
-}
-
-/* KeyError with up to three names that are near. */
+/* KeyError with names that are near. */
 static noinline void unknown(const char *name)
 {
-	char near[3][48] = {};
-	unsigned int n = 0, most = strlen(name) > 5 ? 2 : 1;
 	const char *plain = strchr(name, ' ') ? strchr(name, ' ') + 1 : name;
+	struct kpy_near near;
+	struct kpy_wanted wanted;
 	struct kpy_cinfo info;
 
-	for (u32 i = 0; i < kpy_layout_count() && n < ARRAY_SIZE(near); i++) {
-		kpy_ctype_get(kpy_layout_named(i), &info);
-		if (info.kind == KPY_C_STRUCT || info.kind == KPY_C_UNION)
-			if (*info.name == *plain && distance(plain, info.name, most) <= most)
-				strscpy(near[n++], info.name, sizeof(near[0]));
+	if (kpy_near_start(&wanted, plain, &near)) {
+		for (u32 i = 0; i < kpy_layout_count(); i++) {
+			/* Takes milliseconds: others get their turn. */
+			if (!(i & 63))
+				mp_handle_pending(true);
+			kpy_ctype_get(kpy_layout_named(i), &info);
+			if (info.kind == KPY_C_STRUCT || info.kind == KPY_C_UNION)
+				kpy_near_offer(&wanted, info.name);
+		}
 	}
-	if (!n)
+	if (!*near.names[0])
 		mp_raise_msg_varg(&mp_type_KeyError, MP_ERROR_TEXT("no struct '%s'"), name);
 	mp_raise_msg_varg(&mp_type_KeyError,
-			  MP_ERROR_TEXT("no struct '%s'; did you mean %s%s%s%s%s?"), name, near[0],
-			  n > 1 ? (n > 2 ? ", " : " or ") : "", near[1], n > 2 ? " or " : "",
-			  near[2]);
+			  MP_ERROR_TEXT("no struct '%s'; did you mean %s%s%s%s%s?"), name,
+			  near.names[0], *near.names[1] ? (*near.names[2] ? ", " : " or ") : "",
+			  near.names[1], *near.names[2] ? " or " : "", near.names[2]);
 }
 #endif
 

@@ -30,10 +30,11 @@ mp_obj_t kpy_struct_ptr_new(struct kpy_ctype type, uintptr_t value);
 mp_obj_t kpy_array_new(struct kpy_ctype element, u32 count, uintptr_t value);
 mp_obj_t kpy_enum_value_new(struct kpy_ctype type, long value);
 
-/* "net_device.mtu" for messages: of a member, or of an element (f NULL). */
+/* For messages: "net_device.mtu"; or, without a member, "unsigned char[3]". */
 struct kpy_place {
-	struct kpy_ctype record;
+	struct kpy_ctype record; /* or the type of an element */
 	const char *member;
+	long index;
 };
 
 /* What is at an address, as the type says. Raises OSError(EFAULT) with the place. */
@@ -42,8 +43,13 @@ mp_obj_t kpy_typed_load(struct kpy_ctype type, uintptr_t address, u32 bits, u32 
 /* The same of a member that was found through the cache. */
 mp_obj_t kpy_field_load(const struct kpy_field *f, uintptr_t base, const struct kpy_place *place);
 /* The other way. Raises TypeError, ValueError, OSError(EFAULT). */
-void kpy_typed_store(struct kpy_ctype type, uintptr_t address, u32 bits, u32 shift, mp_obj_t value,
+void kpy_typed_store(struct kpy_ctype type, uintptr_t address, mp_obj_t value,
 		     const struct kpy_place *place);
+void kpy_field_store(const struct kpy_field *f, uintptr_t base, mp_obj_t value,
+		     const struct kpy_place *place);
+
+/* A struct that its unit only declared may be defined in another source: that, else the same. */
+struct kpy_ctype kpy_struct_complete(struct kpy_ctype type);
 
 /* The type that an object (Struct, StructPtr, name) stands for. Raises TypeError, KeyError. */
 struct kpy_ctype kpy_record_of(mp_obj_t o);

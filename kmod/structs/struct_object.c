@@ -199,6 +199,15 @@ static noinline void null_deref(struct kpy_ctype type, qstr attr)
 			  qstr_str(attr));
 }
 
+static noinline void is_const(struct kpy_ctype type, qstr attr)
+{
+	struct kpy_cinfo info;
+
+	kpy_ctype_get(type, &info);
+	mp_raise_msg_varg(&mp_type_TypeError, MP_ERROR_TEXT("%s.%s is const"), info.name,
+			  qstr_str(attr));
+}
+
 static noinline void no_member(struct kpy_ctype type, qstr attr)
 {
 	struct kpy_cinfo info;
@@ -221,8 +230,7 @@ static mp_obj_t type_text(struct kpy_ctype type)
 	return mp_obj_new_str(buf, min(text.len, sizeof(buf) - 1));
 }
 
-/* A struct that its unit only declared may be defined in another source. */
-static struct kpy_ctype complete(struct kpy_ctype type)
+struct kpy_ctype kpy_struct_complete(struct kpy_ctype type)
 {
 	struct kpy_cinfo info;
 	struct kpy_ctype found;
@@ -252,7 +260,7 @@ static void ptr_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest)
 	struct kpy_place place = { self->type, qstr_str(attr) };
 
 	if (unlikely(!f)) {
-		self->type = complete(self->type);
+		self->type = kpy_struct_complete(self->type);
 		f = kpy_field_of(self->type, attr);
 		place.record = self->type;
 	}
@@ -274,9 +282,8 @@ static void ptr_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest)
 		return;
 	}
 	if (f->constant)
-		mp_raise_msg_varg(&mp_type_TypeError, MP_ERROR_TEXT("%s is const"), place.member);
-	kpy_typed_store(f->type, self->value + f->bit_offset / 8, f->bits, f->bit_offset % 8,
-			dest[1], &place);
+		is_const(self->type, attr);
+	kpy_field_store(f, self->value, dest[1], &place);
 	dest[0] = MP_OBJ_NULL;
 #endif
 }

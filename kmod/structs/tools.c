@@ -4,6 +4,7 @@
 #include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/string.h>
+#include <linux/stringhash.h>
 #endif
 #include "py/runtime.h"
 #include "ffi/ffi.h"
@@ -28,13 +29,34 @@ struct kpy_ctype kpy_record_of(mp_obj_t o)
 		->type;
 }
 
+/* Paths that were followed last: what is in a slot stays right for as long as the module is there. */
+#define CACHE_BITS 7
+#define CACHED_PATH 48
+static struct cached {
+	char path[CACHED_PATH];
+	struct kpy_ctype record;
+	struct kpy_field field;
+} cache[1 << CACHE_BITS];
+
+static struct cached *slot_of(struct kpy_ctype record, const char *path)
+{
+	return &cache[(full_name_hash(record.in, path, strlen(path)) ^ record.id) &
+		      (ARRAY_SIZE(cache) - 1)];
+}
+
 static void follow(struct kpy_ctype record, mp_obj_t path_in, struct kpy_field *f)
 {
 	const char *path = mp_obj_str_get_str(path_in), *at;
+	struct cached *slot = slot_of(record, path);
 	struct kpy_cinfo info;
 	int err;
 
 	kpy_require_layout(record);
+	if (slot->record.in == record.in && slot->record.id == record.id &&
+	    !strcmp(slot->path, path)) {
+		*f = slot->field;
+		return;
+	}
 	err = kpy_path_follow(record, path, f, &at);
 	kpy_ctype_get(record, &info);
 	if (err == -ENOENT)
@@ -47,6 +69,11 @@ static void follow(struct kpy_ctype record, mp_obj_t path_in, struct kpy_field *
 	if (err)
 		mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("'%s' is not a member path"),
 				  path);
+	if (strlen(path) < CACHED_PATH) {
+		strcpy(slot->path, path);
+		slot->record = record;
+		slot->field = *f;
+	}
 }
 
 static unsigned long byte_offset(const struct kpy_field *f, mp_obj_t path)

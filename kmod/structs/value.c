@@ -15,6 +15,11 @@ static void put_place(struct kpy_text *text, const struct kpy_place *place)
 {
 	struct kpy_cinfo info;
 
+	if (!place->member) {
+		kpy_ctype_declare(text, place->record, "");
+		kpy_text_add(text, "[%ld]", place->index);
+		return;
+	}
 	kpy_ctype_get(place->record, &info);
 	kpy_text_add(text, "%s%s%s", *info.name ? info.name : "?", *place->member == '[' ? "" : ".",
 		     place->member);
@@ -160,8 +165,14 @@ mp_obj_t kpy_typed_load(struct kpy_ctype type, uintptr_t address, u32 bits, u32 
 
 mp_obj_t kpy_field_load(const struct kpy_field *f, uintptr_t base, const struct kpy_place *place)
 {
-	return load(f->type, f->plain, &f->info, base + f->bit_offset / 8, f->bits,
-		    f->bit_offset % 8, place);
+	uintptr_t address = base + f->bit_offset / 8, value;
+
+	if (f->pointee.in) {
+		if (kpy_read_memory(&value, address, sizeof(value)))
+			kpy_raise_fault_at(address, place);
+		return kpy_struct_ptr_new(f->pointee, value);
+	}
+	return load(f->type, f->plain, &f->info, address, f->bits, f->bit_offset % 8, place);
 }
 
 static void write(uintptr_t address, const void *src, size_t n, const struct kpy_place *place)
@@ -273,27 +284,25 @@ static void store_wide(const struct kpy_cinfo *info, uintptr_t address, mp_obj_t
 	write(address, buffer.buf, buffer.len, place);
 }
 
-void kpy_typed_store(struct kpy_ctype type, uintptr_t address, u32 bits, u32 shift, mp_obj_t value,
-		     const struct kpy_place *place)
+static void store(struct kpy_ctype t, const struct kpy_cinfo *info, uintptr_t address, u32 bits,
+		  u32 shift, mp_obj_t value, const struct kpy_place *place)
 {
-	struct kpy_cinfo info;
-	struct kpy_ctype t = kpy_ctype_strip(type, &info);
 	unsigned long word;
 	char buf[96];
 
-	switch (info.kind) {
+	switch (info->kind) {
 	case KPY_C_INT:
 	case KPY_C_BOOL:
 	case KPY_C_ENUM:
-		if (!bits && info.size > sizeof(word)) {
-			store_wide(&info, address, value, place);
+		if (!bits && info->size > sizeof(word)) {
+			store_wide(info, address, value, place);
 			return;
 		}
-		word = number(value, &info, bits ?: info.size * 8, place);
+		word = number(value, info, bits ?: info->size * 8, place);
 		if (bits)
 			store_bits(address, bits, shift, word, place);
 		else
-			write(address, &word, info.size, place);
+			write(address, &word, info->size, place);
 		return;
 	case KPY_C_POINTER:
 		if (kpy_to_class(value, KPY_P_U64, &word) != KPY_FITS) {
@@ -304,7 +313,7 @@ void kpy_typed_store(struct kpy_ctype type, uintptr_t address, u32 bits, u32 shi
 		write(address, &word, sizeof(word), place);
 		return;
 	case KPY_C_ARRAY:
-		store_array(&info, t, address, value, place);
+		store_array(info, t, address, value, place);
 		return;
 	case KPY_C_STRUCT:
 	case KPY_C_UNION:
@@ -317,4 +326,20 @@ void kpy_typed_store(struct kpy_ctype type, uintptr_t address, u32 bits, u32 shi
 	default:
 		refuse(&mp_type_TypeError, place, "a value of this type cannot be assigned");
 	}
+}
+
+void kpy_typed_store(struct kpy_ctype type, uintptr_t address, mp_obj_t value,
+		     const struct kpy_place *place)
+{
+	struct kpy_cinfo info;
+	struct kpy_ctype t = kpy_ctype_strip(type, &info);
+
+	store(t, &info, address, 0, 0, value, place);
+}
+
+void kpy_field_store(const struct kpy_field *f, uintptr_t base, mp_obj_t value,
+		     const struct kpy_place *place)
+{
+	store(f->plain, &f->info, base + f->bit_offset / 8, f->bits, f->bit_offset % 8, value,
+	      place);
 }

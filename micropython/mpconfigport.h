@@ -159,6 +159,7 @@ uint32_t kpy_random_seed(void);
 		{ MP_ROM_QSTR(MP_QSTR_dump_struct), MP_ROM_PTR(&kpy_dump_struct_obj) },      \
 		{ MP_ROM_QSTR(MP_QSTR_pahole), MP_ROM_PTR(&kpy_pahole_obj) },                \
 		{ MP_ROM_QSTR(MP_QSTR_list_for_each), MP_ROM_PTR(&kpy_list_for_each_obj) },  \
+		{ MP_ROM_QSTR(MP_QSTR_xa_for_each), MP_ROM_PTR(&kpy_xa_for_each_obj) },      \
 		{ MP_ROM_QSTR(MP_QSTR_this_cpu), MP_ROM_PTR(&kpy_this_cpu_obj) },            \
 		{ MP_ROM_QSTR(MP_QSTR_per_cpu), MP_ROM_PTR(&kpy_per_cpu_obj) },              \
 		{ MP_ROM_QSTR(MP_QSTR_LayoutError), MP_ROM_PTR(&kpy_type_LayoutError) },     \
@@ -173,7 +174,7 @@ extern const struct _mp_obj_fun_builtin_var_t kpy_symbol_obj, kpy_kmalloc_obj;
 extern const struct _mp_obj_fun_builtin_var_t kpy_p8_obj, kpy_p16_obj, kpy_p32_obj, kpy_p64_obj;
 extern const struct _mp_obj_type_t kpy_type_symbol, mp_type_TimeoutError, kpy_type_KernelFault;
 extern const struct _mp_obj_fun_builtin_var_t kpy_lookup_struct_obj, kpy_sizeof_obj,
-	kpy_dump_struct_obj;
+	kpy_dump_struct_obj, kpy_xa_for_each_obj;
 extern const struct _mp_obj_fun_builtin_fixed_t kpy_offsetof_obj, kpy_container_of_obj,
 	kpy_pahole_obj, kpy_list_for_each_obj, kpy_this_cpu_obj, kpy_per_cpu_obj, kpy_current_obj;
 extern const struct _mp_obj_type_t kpy_type_LayoutError;

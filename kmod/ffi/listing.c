@@ -28,8 +28,10 @@ static mp_obj_t describe(unsigned long address)
 	       MP_OBJ_NEW_QSTR(MP_QSTR_size), MP_OBJ_NEW_QSTR(MP_QSTR_module);
 }
 #else
+#include "ffi/complete.h"
 #include "ffi/ksyms.h"
 #include "ffi/modules.h"
+#include "structs/complete.h"
 
 #define COMPLETE_FROM 3 /* characters */
 #define COMPLETE_SHOWN 40
@@ -220,7 +222,7 @@ struct completing {
 	bool listed; /* Python's names are on the screen */
 };
 
-static void print_column(const mp_print_t *print, const char *name, int *column)
+void kpy_print_column(const mp_print_t *print, const char *name, int *column)
 {
 	int width = (strlen(name) + 2 + 15) & ~15;
 
@@ -248,7 +250,7 @@ static void list_names(struct collection *c, const struct completing *t)
 	for (size_t i = 0; i < c->n && shown < COMPLETE_SHOWN; i++) {
 		if (i && !strcmp(c->found[i].name, c->found[i - 1].name))
 			continue;
-		print_column(t->print, c->found[i].name, &column);
+		kpy_print_column(t->print, c->found[i].name, &column);
 		shown++;
 	}
 	if (c->total > c->n || shown == COMPLETE_SHOWN)
@@ -306,6 +308,8 @@ size_t kpy_autocomplete(const char *line, size_t n, const mp_print_t *print, con
 	mp_obj_t result;
 	size_t done;
 
+	if (kpy_complete_member(line, n, print, add, &done))
+		return done;
 	e->completing = true;
 	done = mp_repl_autocomplete(line, n, print, add);
 	e->completing = false;

@@ -23,6 +23,7 @@ static const mp_rom_map_elem_t globals_table[] = {
 	{ MP_ROM_QSTR(MP_QSTR_dump_struct), MP_ROM_PTR(&kpy_dump_struct_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_pahole), MP_ROM_PTR(&kpy_pahole_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_list_for_each), MP_ROM_PTR(&kpy_list_for_each_obj) },
+	{ MP_ROM_QSTR(MP_QSTR_xa_for_each), MP_ROM_PTR(&kpy_xa_for_each_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_this_cpu), MP_ROM_PTR(&kpy_this_cpu_obj) },
 	{ MP_ROM_QSTR(MP_QSTR_per_cpu), MP_ROM_PTR(&kpy_per_cpu_obj) },
 };

@@ -37,6 +37,18 @@ def sh(guest: LiveGuest, command: str) -> str:
     return out
 
 
+def test_counters_of_a_device(guest: LiveGuest) -> None:
+    """Scenario 6, on eth0."""
+    found = lines(
+        guest,
+        'd = net_device(dev_get_by_name(init_net, "eth0")); old = d.stats.rx_bytes\n'
+        "d.stats.rx_bytes = 1 << 63\n"
+        "print(d.stats.rx_bytes, p64(int(d) + offsetof('net_device', 'stats.rx_bytes')))\n"
+        "d.stats.rx_bytes = old\nprint(d.stats.rx_bytes == old)\n",
+    )
+    assert found == [f"{1 << 63} {1 << 63}", "True"]
+
+
 def test_net_device_equals_sysfs(guest: LiveGuest) -> None:
     """Scenario 6, on lo."""
     found = lines(
@@ -94,6 +106,7 @@ def test_the_next_task_gets_a_name(guest: LiveGuest) -> None:
         "print(n.pid)\n",
     )
     assert sh(guest, f"cat /proc/{pid}/comm").strip() == "myawesomecomm"
+    assert "myawesomecomm" in sh(guest, f"ps -o pid,comm | grep '^ *{pid} '")
     lines(guest, "n.comm = old\n")
     assert sh(guest, f"cat /proc/{pid}/comm").strip() != "myawesomecomm"
     assert error(guest, "n.comm = 'x' * 17") == "ValueError: task_struct.comm: Buffer overflow!"

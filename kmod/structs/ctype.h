@@ -66,6 +66,13 @@ struct kpy_types {
 	bool (*member)(const struct kpy_types *in, u32 id, u32 i, struct kpy_cmember *m);
 	/* The constant number i < count of an enum: its name and value; NULL when damaged. */
 	const char *(*constant)(const struct kpy_types *in, u32 id, u32 i, s64 *value);
+	/*
+	 * NULL, or a faster way to look for a member: the number of a name, 0 when nothing has it; and
+	 * member() of a struct or union with the number of its name (0: anonymous) in place of the name.
+	 */
+	u32 (*name_number)(const char *name);
+	bool (*member_bare)(const struct kpy_types *in, u32 id, u32 i, struct kpy_cmember *m,
+			    u32 *name);
 };
 
 void kpy_ctype_get(struct kpy_ctype t, struct kpy_cinfo *info);

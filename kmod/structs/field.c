@@ -58,6 +58,15 @@ bool kpy_fields_walk(struct kpy_ctype record,
 	return walk(record, 0, 0, f, data);
 }
 
+static void found(struct kpy_field *f, const struct kpy_cmember *m, u32 bit_offset)
+{
+	f->type = m->type;
+	f->bit_offset = bit_offset;
+	f->bits = m->bits;
+	f->size = kpy_ctype_size(m->type);
+	f->constant = is_const(m->type);
+}
+
 struct search {
 	const char *name;
 	struct kpy_field *f;
@@ -69,20 +78,45 @@ static bool is_wanted(const struct kpy_cmember *m, u32 bit_offset, void *data)
 
 	if (strcmp(m->name, s->name))
 		return false;
-	s->f->type = m->type;
-	s->f->bit_offset = bit_offset;
-	s->f->bits = m->bits;
-	s->f->size = kpy_ctype_size(m->type);
-	s->f->constant = is_const(m->type);
+	found(s->f, m, bit_offset);
 	return true;
+}
+
+/* The same as walk() with is_wanted(), where names have numbers. */
+static bool find_number(struct kpy_ctype record, u32 base, int depth, u32 wanted,
+			struct kpy_field *f)
+{
+	struct kpy_cinfo info;
+	struct kpy_cmember m;
+	u32 n, name;
+
+	kpy_ctype_get(record, &info);
+	n = info.count;
+	if (info.kind != KPY_C_STRUCT && info.kind != KPY_C_UNION)
+		return false;
+	for (u32 i = 0; i < n && record.in->member_bare(record.in, record.id, i, &m, &name); i++) {
+		if (name == wanted) {
+			found(f, &m, base + m.bit_offset);
+			return true;
+		}
+		if (!name && depth < NESTED_MAX &&
+		    find_number(kpy_ctype_strip(m.type, &info), base + m.bit_offset, depth + 1,
+				wanted, f))
+			return true;
+	}
+	return false;
 }
 
 bool kpy_field_find(struct kpy_ctype record, const char *name, struct kpy_field *f)
 {
 	struct search s = { name, f };
+	u32 number;
 
 	f->record = record;
-	return kpy_fields_walk(record, is_wanted, &s);
+	if (!record.in || !record.in->name_number)
+		return kpy_fields_walk(record, is_wanted, &s);
+	number = record.in->name_number(name);
+	return number && find_number(record, 0, 0, number, f);
 }
 
 static struct kpy_ctype pointee_of(const struct kpy_types *in, u32 target)

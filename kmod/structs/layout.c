@@ -150,7 +150,8 @@ static void get(const struct kpy_types *in, u32 id, struct kpy_cinfo *info)
 	}
 }
 
-static const struct kpy_types layout_types = { get, kpy_body_member, kpy_body_constant };
+static const struct kpy_types layout_types = { get, kpy_body_member, kpy_body_constant,
+					       kpy_name_number, kpy_body_member_bare };
 
 bool kpy_is_layout(struct kpy_ctype t)
 {

@@ -38,19 +38,21 @@ static struct place *go_to(struct place *p, u32 id, u32 i, u64 start)
 #define M_BITS 4
 #define STEP_WIDTH 31
 
-static void next_member(struct place *p, struct kpy_cmember *m)
+/* Returns the number of its name. */
+static u32 next_member(struct place *p, struct kpy_cmember *m)
 {
 	static const u16 steps[STEP_WIDTH] = { 0,    0,	  8,   16,  32,	 64,  128, 192,
 					       256,  320, 384, 448, 512, 24,  48,  96,
 					       40,   56,  80,  160, 224, 288, 640, 1024,
 					       2048, 768, 1,   2,   4,	 12,  144 };
 	u8 head = read_byte(&p->r), step = head >> 3;
+	u32 name;
 
 	if (step == STEP_WIDTH)
 		p->offset += p->bits;
 	else
 		p->offset += step ? steps[step] : read_signed(&p->r);
-	m->name = head & M_NAME ? kpy_layout_name(read_number(&p->r)) : "";
+	name = head & M_NAME ? read_number(&p->r) : 0;
 	if (head & M_TYPE)
 		p->type = read_number(&p->r);
 	p->bits = head & M_BITS ? read_number(&p->r) : 0;
@@ -58,26 +60,16 @@ static void next_member(struct place *p, struct kpy_cmember *m)
 	m->bit_offset = p->offset;
 	m->bits = p->bits;
 	p->i++;
+	return name;
 }
 
-bool kpy_body_member(const struct kpy_types *in, u32 id, u32 i, struct kpy_cmember *m)
+bool kpy_body_member_bare(const struct kpy_types *in, u32 id, u32 i, struct kpy_cmember *m,
+			  u32 *name)
 {
 	struct place *p;
-	struct entry e;
 
 	m->type.in = in;
-	if (id & DECL)
-		return false;
-	p = members_at.i && members_at.id == id && members_at.i <= i ? &members_at : NULL;
-	if (!p && kpy_entry_find(id, &e) && e.kind == T_FUNCTION) {
-		if (i >= e.n[1])
-			return false;
-		for (u32 skipped = 0; skipped <= i; skipped++)
-			m->type.id = read_number(&e.rest);
-		return true;
-	}
-	if (!p)
-		p = go_to(&members_at, id, i, 0);
+	p = go_to(&members_at, id, i, 0);
 	if (!p)
 		return false;
 	do {
@@ -85,8 +77,30 @@ bool kpy_body_member(const struct kpy_types *in, u32 id, u32 i, struct kpy_cmemb
 			p->i = 0;
 			return false;
 		}
-		next_member(p, m);
+		*name = next_member(p, m);
 	} while (p->i <= i);
+	return true;
+}
+
+bool kpy_body_member(const struct kpy_types *in, u32 id, u32 i, struct kpy_cmember *m)
+{
+	struct entry e;
+	u32 name;
+
+	m->type.in = in;
+	if (id & DECL)
+		return false;
+	if (!(members_at.i && members_at.id == id) && kpy_entry_find(id, &e) &&
+	    e.kind == T_FUNCTION) {
+		if (i >= e.n[1])
+			return false;
+		for (u32 skipped = 0; skipped <= i; skipped++)
+			m->type.id = read_number(&e.rest);
+		return true;
+	}
+	if (!kpy_body_member_bare(in, id, i, m, &name))
+		return false;
+	m->name = kpy_layout_name(name);
 	return true;
 }
 

@@ -134,4 +134,6 @@ static inline bool has_body(const struct entry *e)
 
 /* The functions of a source (struct kpy_types). Under the GIL. */
 bool kpy_body_member(const struct kpy_types *in, u32 id, u32 i, struct kpy_cmember *m);
+bool kpy_body_member_bare(const struct kpy_types *in, u32 id, u32 i, struct kpy_cmember *m,
+			  u32 *name);
 const char *kpy_body_constant(const struct kpy_types *in, u32 id, u32 i, s64 *value);

@@ -1,33 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The names of the layout table, which are compressed. */
+#include <linux/compiler.h>
 #include <linux/kernel.h>
 #include <linux/string.h>
 #include "structs/layout_format.h"
 
+/* Bytes that stand for themselves. */
+static const bool is_plain[256] = {
+	['0' ... '9'] = true, ['A' ... 'Z'] = true, ['_'] = true, ['a' ... 'z'] = true
+};
+
 static void append(struct name *name, char c)
 {
-	if (name->length < sizeof(name->text) - 1)
+	if (likely(name->length < sizeof(name->text) - 1))
 		name->text[name->length++] = c;
 }
 
-/* The number of the word that a byte stands for, -1 for the byte itself. */
-static int word_of(u8 byte)
+/* The number of the word that a byte stands for. */
+static u32 word_of(u8 byte)
 {
 	if (byte < '0')
 		return byte;
-	if (byte <= '9')
-		return -1;
 	if (byte < 'A')
 		return byte - 10;
-	if (byte <= 'Z')
-		return -1;
 	if (byte < '_')
 		return byte - 36;
-	if (byte == '_')
-		return -1;
-	if (byte < 'a')
-		return byte - 37;
-	return byte <= 'z' ? -1 : byte - 63;
+	return byte < 'a' ? byte - 37 : byte - 63;
 }
 
 #define WORD_ESCAPE 0xff
@@ -37,23 +35,23 @@ static int word_of(u8 byte)
 static void append_code(struct name *name, u8 byte, u32 first, u32 n)
 {
 	u8 waiting[WORD_DEPTH], depth = 0;
+	const u8 *pairs = bytes(PAIRS) + first * 2;
 
 	for (;;) {
-		int number = word_of(byte);
+		u32 number;
 
-		if (number < 0) {
+		if (is_plain[byte]) {
 			append(name, byte);
 			if (!depth)
 				return;
 			byte = waiting[--depth];
-		} else {
-			const u8 *pair = bytes(PAIRS) + (first + number) * 2;
-
-			if (number >= n || depth == WORD_DEPTH)
-				return;
-			waiting[depth++] = pair[1];
-			byte = pair[0];
+			continue;
 		}
+		number = word_of(byte);
+		if (number >= n || depth == WORD_DEPTH)
+			return;
+		waiting[depth++] = pairs[number * 2 + 1];
+		byte = pairs[number * 2];
 	}
 }
 
@@ -68,7 +66,9 @@ void kpy_name_read(struct name *name, struct reader *r, u32 length, bool constan
 	while (length-- && r->at < r->end) {
 		u8 byte = read_byte(r);
 
-		if (byte == WORD_ESCAPE && length) {
+		if (is_plain[byte]) {
+			append(name, byte);
+		} else if (byte == WORD_ESCAPE && length) {
 			length--;
 			append(name, read_byte(r));
 		} else {

@@ -16,6 +16,7 @@ typedef int64_t s64;
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define offsetofend(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
 #define READ_ONCE(x) (x)
+#define likely(x) (x)
 #define WRITE_ONCE(x, value) ((x) = (value))
 #define check_mul_overflow(a, b, out) __builtin_mul_overflow(a, b, out)
 #define min(a, b)                              \

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import fnmatch
+import gc
 import hashlib
 import json
 import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -149,6 +151,31 @@ def build_table(
     known = _up_to_date(output, stamp, inputs)
     if known is not None:
         return Outcome(known, False)
+    with _no_collector():
+        return _build(kernel, compiler, plugin, output, chosen, inputs)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Do without Python's collector: of millions of objects it finds few to free, at great cost."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _build(
+    kernel: Kernel,
+    compiler: Compiler,
+    plugin: Path,
+    output: Path,
+    chosen: list[Unit],
+    inputs: str,
+) -> Outcome:
+    stamp = output.with_name(output.name + ".stamp")
     folder = output.parent / "layout-units"
     stamp.unlink(missing_ok=True)
     chosen, dropped = _compile(kernel, compiler, plugin.resolve(), folder, chosen)

@@ -9,6 +9,7 @@ classes by content are refined by the classes they refer to until nothing splits
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from struct_layout.model import (
     Array,
@@ -34,10 +35,19 @@ def merge(units: list[Contents]) -> Contents:
     return _Merger(units).contents()
 
 
+class _Flat(NamedTuple):
+    """A type written down, what it refers to, and itself: its id must stay its own."""
+
+    parts: tuple[object, ...]
+    nodes: tuple[Record | Enum, ...]
+    type: Type
+
+
 class _Merger:
     def __init__(self, units: list[Contents]) -> None:
         self.units = units
         self.nodes: dict[int, Record | Enum] = {}
+        self.flat: dict[int, _Flat] = {}
         self.signatures: dict[int, tuple[object, list[int]]] = {}
         for unit in units:
             for type in unit.types:
@@ -54,7 +64,7 @@ class _Merger:
     def _collect(self, type: Type) -> None:
         """Give every record and enum in reach a signature and the list of what it refers to."""
         waiting: list[Record | Enum] = []
-        list(self._parts(type, [], waiting))
+        self._parts(type, [], waiting)
         while waiting:
             node = waiting.pop()
             references: list[int] = []
@@ -74,27 +84,41 @@ class _Merger:
 
     def _parts(
         self, type: Type, references: list[int], waiting: list[Record | Enum]
-    ) -> Iterator[object]:
+    ) -> tuple[object, ...]:
         """Write a type down flat; records and enums stand for themselves."""
+        parts, nodes, _ = self._flat(type)
+        for node in nodes:
+            references.append(id(node))
+            if id(node) not in self.nodes:
+                self.nodes[id(node)] = node
+                waiting.append(node)
+        return parts
+
+    def _flat(self, type: Type) -> _Flat:
         if isinstance(type, (Record, Enum)):
-            references.append(id(type))
-            if id(type) not in self.nodes:
-                self.nodes[id(type)] = type
-                waiting.append(type)
-            yield "node"
-            return
-        yield type.__class__.__name__
+            return _Flat(("node",), (type,), type)
+        known = self.flat.get(id(type))
+        if known is None:
+            known = self.flat[id(type)] = self._write(type)
+        return known
+
+    def _write(self, type: Type) -> _Flat:
+        parts: list[object] = [type.__class__.__name__]
+        nodes: list[Record | Enum] = []
         names: tuple[str, ...] = type.__slots__
-        for name in names:
-            value = getattr(type, name)
-            if isinstance(value, Type):
-                yield from self._parts(value, references, waiting)
-            elif isinstance(value, tuple):
-                yield len(value)
-                for part in value:
-                    yield from self._parts(part, references, waiting)
-            else:
-                yield value
+        for value in [getattr(type, name) for name in names]:
+            inner: tuple[object, ...] = (value,)
+            if isinstance(value, tuple):
+                parts.append(len(value))
+                inner = value
+            for part in inner:
+                if isinstance(part, Type):
+                    flat = self._flat(part)
+                    parts += flat.parts
+                    nodes += flat.nodes
+                else:
+                    parts.append(part)
+        return _Flat(tuple(parts), tuple(nodes), type)
 
     # ---- Telling apart -----------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ that stand for words take part in later pairs.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 
 from struct_layout.table import PLAIN, WORD_BYTES, WORD_ESCAPE, WORD_NUMBERS, WORDS_MAX
@@ -42,19 +43,28 @@ def shorten(names: list[bytes]) -> tuple[list[bytes], list[bytes]]:
 
 def _pairs(text: bytes, room: int) -> list[bytes]:
     """Return the most frequent pairs, none of which takes a byte from another."""
-    counts = Counter(zip(text, text[1:]))
-    for pair in [pair for pair in counts if _END in pair]:
-        del counts[pair]
+    counts = Counter(_words(text))
+    counts.update(_words(text[1:]))
+    often = [
+        (-count, a, b)
+        for (a, b), count in ((word.to_bytes(2, sys.byteorder), n) for word, n in counts.items())
+        if count >= _WORTH and _END not in (a, b)
+    ]
     chosen: list[bytes] = []
     first, second = set(), set()
-    for (a, b), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:64]:
-        if count < _WORTH or len(chosen) == min(_AT_ONCE, room):
+    for _, a, b in sorted(often)[:64]:
+        if len(chosen) == min(_AT_ONCE, room):
             break
         if a not in second and b not in first and a != b:
             chosen.append(bytes((a, b)))
             first.add(a)
             second.add(b)
     return chosen
+
+
+def _words(text: bytes) -> memoryview:
+    """Return every second pair of bytes as a number: to be counted faster than as a tuple."""
+    return memoryview(text[: len(text) & ~1]).cast("H")
 
 
 def _escaped(name: bytes) -> bytes:

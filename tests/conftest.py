@@ -31,6 +31,17 @@ TROUBLE = re.compile(
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add our own options."""
+    parser.addoption(
+        "--random-structs",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="how many random structs the plugin is shown (default: 2000)",
+    )
+
+
 class LiveGuest:
     """The shared guest."""
 

@@ -17,6 +17,8 @@ mp_obj_t kpy_array_new(struct kpy_ctype element, u32 count, uintptr_t value)
 	a->count = count;
 	a->size = kpy_ctype_size(element);
 	a->value = value;
+	a->record = (struct kpy_ctype){};
+	a->member = 0;
 	return MP_OBJ_FROM_PTR(a);
 }
 
@@ -38,7 +40,39 @@ static void element_text(const kpy_array_t *self, char *buf, size_t size)
 
 static struct kpy_place place_of(const kpy_array_t *self, long index)
 {
-	return (struct kpy_place){ self->type, NULL, index };
+	if (self->record.in)
+		return (struct kpy_place){ self->record, qstr_str(self->member), true, index };
+	return (struct kpy_place){ self->type, NULL, true, index };
+}
+
+/* "net_device.name: ", or nothing. */
+static const char *prefix_of(const kpy_array_t *self, char *buf, size_t size)
+{
+	struct kpy_cinfo info;
+
+	*buf = 0;
+	if (self->record.in) {
+		kpy_ctype_get(self->record, &info);
+		snprintf(buf, size, "%s.%s: ", info.name, qstr_str(self->member));
+	}
+	return buf;
+}
+
+static noinline void no_length(const kpy_array_t *self, const char *more)
+{
+	char prefix[128];
+
+	mp_raise_msg_varg(&mp_type_TypeError,
+			  MP_ERROR_TEXT("%sthe length of this array is not known%s"),
+			  prefix_of(self, prefix, sizeof(prefix)), more);
+}
+
+static noinline void null_array(const kpy_array_t *self)
+{
+	char prefix[128];
+
+	mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("%sNULL deref! of an array"),
+			  prefix_of(self, prefix, sizeof(prefix)));
 }
 
 /* The text of an array of char, up to its first NUL. */
@@ -97,7 +131,7 @@ static mp_obj_t array_unary_op(mp_unary_op_t op, mp_obj_t self_in)
 
 	if (op == MP_UNARY_OP_LEN) {
 		if (self->count == KPY_C_FLEXIBLE)
-			mp_raise_TypeError(MP_ERROR_TEXT("the length of this array is not known"));
+			no_length(self, "");
 		return mp_obj_new_int_from_uint(self->count);
 	}
 	return kpy_address_unary_op(op, self->value);
@@ -118,7 +152,7 @@ static mp_obj_t item(const kpy_array_t *self, mp_uint_t index)
 	struct kpy_place place;
 
 	if (!self->value)
-		mp_raise_ValueError(MP_ERROR_TEXT("NULL deref! of an array"));
+		null_array(self);
 	place = place_of(self, index);
 	return kpy_typed_load(self->type, self->value + index * self->size, 0, 0, &place);
 }
@@ -126,13 +160,16 @@ static mp_obj_t item(const kpy_array_t *self, mp_uint_t index)
 static mp_uint_t checked_index(const kpy_array_t *self, mp_obj_t index_in)
 {
 	mp_int_t index = mp_obj_get_int(index_in);
+	char prefix[128];
 
 	if (index < 0)
-		mp_raise_msg_varg(&mp_type_IndexError, MP_ERROR_TEXT("negative index %ld"),
-				  (long)index);
+		mp_raise_msg_varg(&mp_type_IndexError, MP_ERROR_TEXT("%snegative index %ld"),
+				  prefix_of(self, prefix, sizeof(prefix)), (long)index);
 	if (self->count != KPY_C_FLEXIBLE && index >= self->count)
-		mp_raise_msg_varg(&mp_type_IndexError, MP_ERROR_TEXT("index %ld of an array of %d"),
-				  (long)index, (int)self->count);
+		mp_raise_msg_varg(&mp_type_IndexError,
+				  MP_ERROR_TEXT("%sindex %ld of an array of %d"),
+				  prefix_of(self, prefix, sizeof(prefix)), (long)index,
+				  (int)self->count);
 	return index;
 }
 
@@ -142,7 +179,7 @@ static mp_obj_t slice(const kpy_array_t *self, mp_obj_t index)
 	mp_obj_t list;
 
 	if (self->count == KPY_C_FLEXIBLE)
-		mp_raise_TypeError(MP_ERROR_TEXT("the length of this array is not known"));
+		no_length(self, "");
 	mp_obj_slice_indices(index, self->count, &bounds);
 	list = mp_obj_new_list(0, NULL);
 	for (mp_int_t i = bounds.start; bounds.step > 0 ? i < bounds.stop : i > bounds.stop;
@@ -165,7 +202,7 @@ static mp_obj_t array_subscr(mp_obj_t self_in, mp_obj_t index, mp_obj_t value)
 	if (value == MP_OBJ_SENTINEL)
 		return item(self, i);
 	if (!self->value)
-		mp_raise_ValueError(MP_ERROR_TEXT("NULL deref! of an array"));
+		null_array(self);
 	place = place_of(self, i);
 	kpy_typed_store(self->type, self->value + i * self->size, value, &place);
 	return mp_const_none;
@@ -178,12 +215,14 @@ static mp_obj_t array_read(size_t n_args, const mp_obj_t *args)
 	mp_int_t n = n_args > 1 ? mp_obj_get_int(args[1]) : self->count;
 	struct kpy_place place;
 	uintptr_t bad;
+	char prefix[128];
 	vstr_t data;
 
 	if (n_args == 1 && self->count == KPY_C_FLEXIBLE)
-		mp_raise_TypeError(MP_ERROR_TEXT("the length of this array is not known: read(n)"));
+		no_length(self, ": read(n)");
 	if (n < 0 || (self->count != KPY_C_FLEXIBLE && n > self->count))
-		mp_raise_msg_varg(&mp_type_IndexError, MP_ERROR_TEXT("%ld elements of %d"), (long)n,
+		mp_raise_msg_varg(&mp_type_IndexError, MP_ERROR_TEXT("%s%ld elements of %d"),
+				  prefix_of(self, prefix, sizeof(prefix)), (long)n,
 				  (int)self->count);
 	if (n > (64 << 20) / (self->size ?: 1))
 		mp_raise_ValueError(MP_ERROR_TEXT("more than 64 MB"));
@@ -219,7 +258,7 @@ static mp_obj_t array_getiter(mp_obj_t self_in, mp_obj_iter_buf_t *buf)
 	array_it_t *it = (array_it_t *)buf;
 
 	if (self->count == KPY_C_FLEXIBLE)
-		mp_raise_TypeError(MP_ERROR_TEXT("the length of this array is not known"));
+		no_length(self, "");
 	it->base.type = &mp_type_polymorph_iter;
 	it->iternext = array_it_next;
 	it->array = self_in;

@@ -155,7 +155,8 @@ static noinline void unknown(const char *name)
 		}
 	}
 	if (!*near.names[0])
-		mp_raise_msg_varg(&mp_type_KeyError, MP_ERROR_TEXT("no struct '%s'"), name);
+		mp_raise_msg_varg(&mp_type_KeyError, MP_ERROR_TEXT("no struct '%s'%s"), name,
+				  kpy_sources_vmlinux() ? "" : " (the kernel has no BTF)");
 	mp_raise_msg_varg(&mp_type_KeyError,
 			  MP_ERROR_TEXT("no struct '%s'; did you mean %s%s%s%s%s?"), name,
 			  near.names[0], *near.names[1] ? (*near.names[2] ? ", " : " or ") : "",

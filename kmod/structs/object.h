@@ -23,6 +23,9 @@ typedef struct {
 	struct kpy_ctype type; /* of an element */
 	u32 count; /* KPY_C_FLEXIBLE: not known */
 	u32 size; /* of an element */
+	/* The member that it is, for messages; no record: none, or an array in an array. */
+	struct kpy_ctype record;
+	size_t member; /* qstr */
 } kpy_array_t;
 
 mp_obj_t kpy_struct_new(struct kpy_ctype type);
@@ -30,11 +33,12 @@ mp_obj_t kpy_struct_ptr_new(struct kpy_ctype type, uintptr_t value);
 mp_obj_t kpy_array_new(struct kpy_ctype element, u32 count, uintptr_t value);
 mp_obj_t kpy_enum_value_new(struct kpy_ctype type, long value);
 
-/* For messages: "net_device.mtu"; or, without a member, "unsigned char[3]". */
+/* For messages: "net_device.mtu", "net_device.name[3]"; or, without a member, "char[3]". */
 struct kpy_place {
-	struct kpy_ctype record; /* or the type of an element */
+	struct kpy_ctype record; /* or the type of the element */
 	const char *member;
-	long index;
+	bool is_element;
+	long index; /* of an element */
 };
 
 /* What is at an address, as the type says. Raises OSError(EFAULT) with the place. */

@@ -17,12 +17,13 @@ static void put_place(struct kpy_text *text, const struct kpy_place *place)
 
 	if (!place->member) {
 		kpy_ctype_declare(text, place->record, "");
-		kpy_text_add(text, "[%ld]", place->index);
-		return;
+	} else {
+		kpy_ctype_get(place->record, &info);
+		kpy_text_add(text, "%s%s%s", *info.name ? info.name : "?",
+			     *place->member == '[' ? "" : ".", place->member);
 	}
-	kpy_ctype_get(place->record, &info);
-	kpy_text_add(text, "%s%s%s", *info.name ? info.name : "?", *place->member == '[' ? "" : ".",
-		     place->member);
+	if (place->is_element)
+		kpy_text_add(text, "[%ld]", place->index);
 }
 
 static const char *place_text(char *buf, size_t size, const struct kpy_place *place)
@@ -166,13 +167,21 @@ mp_obj_t kpy_typed_load(struct kpy_ctype type, uintptr_t address, u32 bits, u32 
 mp_obj_t kpy_field_load(const struct kpy_field *f, uintptr_t base, const struct kpy_place *place)
 {
 	uintptr_t address = base + f->bit_offset / 8, value;
+	mp_obj_t loaded;
 
 	if (f->pointee.in) {
 		if (kpy_read_memory(&value, address, sizeof(value)))
 			kpy_raise_fault_at(address, place);
 		return kpy_struct_ptr_new(f->pointee, value);
 	}
-	return load(f->type, f->plain, &f->info, address, f->bits, f->bit_offset % 8, place);
+	loaded = load(f->type, f->plain, &f->info, address, f->bits, f->bit_offset % 8, place);
+	if (f->info.kind == KPY_C_ARRAY) {
+		kpy_array_t *array = MP_OBJ_TO_PTR(loaded);
+
+		array->record = f->record;
+		array->member = f->name;
+	}
+	return loaded;
 }
 
 static void write(uintptr_t address, const void *src, size_t n, const struct kpy_place *place)

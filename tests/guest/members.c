@@ -80,6 +80,18 @@ struct kpy_const {
 	int free;
 	int *const pointer;
 };
+struct kpy_flexible {
+	int n;
+	unsigned short list[];
+};
+struct kpy_arrays {
+	short grid[2][3];
+	char text[8];
+	struct kpy_wide *wide[2];
+	int (*to_row)[4];
+	struct kpy_loose loose[2];
+	char none[0];
+};
 
 /* "name bytes" and, for each member, "path value" */
 #define BEGIN(type, fill)                    \

@@ -178,3 +178,62 @@ def test_const_members_are_not_written(module: LiveGuest) -> None:
     assert lines(
         module, "s.free = 7\nprint(hex(s.fixed), s.free, hex(int(s.pointer)))\nkfree(p)"
     ) == ["0x11111111 7 0x1111111111111111"]
+
+
+def test_flexible_arrays(module: LiveGuest) -> None:
+    code = (
+        "p = kmalloc(64, 0xdc0)\nf = lookup_struct('kpy_flexible')(p)\n"
+        "for i in range(5): f.list[i] = i * 1000\n"
+        "print(sizeof('kpy_flexible'), f.list[4], f.list.read(2), p16(p + 12))\n"
+    )
+    assert lines(module, code) == ["4 4000 b'\\x00\\x00\\xe8\\x03' 4000"]
+    unknown = "TypeError: kpy_flexible.list: the length of this array is not known"
+    assert error(module, "len(f.list)") == unknown
+    assert error(module, "list(f.list)") == unknown
+    assert error(module, "f.list[0:2]") == unknown
+    assert error(module, "f.list.read()") == unknown + ": read(n)"
+    assert error(module, "f.list[-1]") == "IndexError: kpy_flexible.list: negative index -1"
+    assert error(module, "f.list[0] = 70000") == (
+        "ValueError: kpy_flexible.list[0]: value does not fit in 16 unsigned bits"
+    )
+    lines(module, "kfree(p)")
+
+
+def test_arrays(module: LiveGuest) -> None:
+    code = fresh("kpy_arrays") + (
+        "s.grid[1][2] = -7\n"
+        "print(len(s.grid), len(s.grid[1]), list(s.grid[1]), p16(p + 10))\n"
+        "print(offsetof(s, 'grid[1][2]'))\n"
+        "s.text = 'hello'\n"
+        "print(str(s.text), s.text == 'hello', s.text[1:3], s.text[::4], len(s.none))\n"
+        "s.wide[1] = p\n"
+        "print(s.wide[1] == p, s.wide[1].__struct__.name, s.wide[0] == 0, bool(s.wide[0]))\n"
+        "s.loose[1].after = 5\n"
+        "print(p32(p + offsetof(s, 'loose[1].after')), [x.after for x in s.loose])\n"
+        "s.text = 'longer!!'\n"
+        "print(str(s.text), sizeof(s.text), s.text.read(3))\n"
+    )
+    assert lines(module, code) == [
+        "2 3 [0, 0, -7] 65529",
+        "10",
+        "hello True [101, 108] [104, 111] 0",
+        "True kpy_wide True False",
+        "5 [0, 5]",
+        "longer!! 8 b'lon'",
+    ]
+    only = "only bytes or str can be stored in an array of bytes"
+    for code, last in (
+        ("s.text = 'too long!'", "ValueError: kpy_arrays.text: Buffer overflow!"),
+        ("s.grid[2]", "IndexError: kpy_arrays.grid: index 2 of an array of 2"),
+        ("s.grid[1][3]", "IndexError: index 3 of an array of 3"),
+        ("s.grid[1][1] = 'x'", "TypeError: short int[1]: cannot store 'str'"),
+        ("s.none[0]", "IndexError: kpy_arrays.none: index 0 of an array of 0"),
+        ("s.text[0] = 128", "ValueError: kpy_arrays.text[0]: value does not fit in 8 signed bits"),
+        ("s.grid = b'x'", f"TypeError: kpy_arrays.grid: {only}"),
+        ("s.wide[0].after", "ValueError: NULL deref! kpy_wide.after"),
+        ("s.loose = 0", f"TypeError: kpy_arrays.loose: {only}"),
+        ("lookup_struct('kpy_arrays')(8).text[1]",
+         "OSError: (14, 'bad address 0x15 (kpy_arrays.text[1])')"),
+    ):  # fmt: skip
+        assert error(module, code) == last
+    lines(module, "kfree(p)")

@@ -70,6 +70,15 @@ def _build(options: argparse.Namespace) -> int:
         print("left out, as it does not compile: " + header.replace("\t", ": "), file=sys.stderr)
     table = outcome.table
     counts = table.counts()
+    if options.json:
+        identity = table.identity
+        data = {
+            "table": str(options.output), "built": outcome.made, "bytes": table.size,
+            "release": identity.release, "compiler": identity.compiler, **counts,
+            "left_out": [header.split("\t", 1) for header in outcome.dropped],
+        }  # fmt: skip
+        print(json.dumps(data))
+        return 0
     what = f"built in {time.monotonic() - start:.1f} s" if outcome.made else "up to date"
     print(
         f"layout table: {options.output} {what}: {table.identity.release}, "
@@ -242,7 +251,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for command in (show, find, dump, listing, check, headers):
         command.add_argument("--table", type=Path, required=True, help="a table, or a kpy.ko")
-    for command in (show, find, dump, listing, check):
+    for command in (build, show, find, dump, listing, check):
         command.add_argument("--json", action="store_true")
     return parser
 

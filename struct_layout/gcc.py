@@ -51,6 +51,12 @@ def find_compiler(command: str) -> Compiler:
     return Compiler(command, _output(command, "-dumpfullversion", "-dumpversion"), banner)
 
 
+def _configuration(compiler: Compiler) -> str:
+    """Return how the compiler itself was configured."""
+    command = [compiler.command, "-v"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+
 def _plugin_include(compiler: Compiler) -> str:
     folder = _output(compiler.command, "-print-file-name=plugin")
     include = Path(folder) / "include"
@@ -79,6 +85,11 @@ def build_plugin(output: Path, command: str) -> bool:
     if not OLDEST <= compiler.major <= NEWEST:
         raise LayoutError(
             f"{command} is GCC {compiler.version}; the layout plugin knows GCC {OLDEST} to {NEWEST}"
+        )
+    if "--disable-plugin" in _configuration(compiler):
+        raise LayoutError(
+            f"{command} is GCC {compiler.version} without plugin support (--disable-plugin): "
+            "use one that has it"
         )
     sources = sorted(PLUGIN_FOLDER.glob("*.cc"))
     digest = hashlib.sha256(json.dumps([compiler, FLAGS]).encode())

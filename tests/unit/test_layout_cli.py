@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,22 @@ def test_show(sample: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Non
     assert "} count_t;" in capsys.readouterr().out
     assert main(["show", "shade", "--table", sample["table"]]) == 0
     assert "DARK = -1" in capsys.readouterr().out
+
+
+def test_colours_on_a_terminal(
+    sample: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    show = ["show", "outer", "--table", sample["table"]]
+    assert main(show) == 0
+    coloured = capsys.readouterr().out
+    assert "\x1b[" in coloured
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert main(show) == 0
+    plain = capsys.readouterr().out
+    assert "\x1b" not in plain
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
 
 
 def test_show_json(sample: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,6 +211,34 @@ def test_headers_that_do_not_compile(
     assert not Path(words["table"]).exists()
 
 
+def test_keep_going_leaves_them_out(
+    built: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken, good = tmp_path / "broken.h", tmp_path / "good.h"
+    broken.write_text("struct broken { nonsense member; };\n")
+    good.write_text("struct kept_on { int a; };\n")
+    words = {**built, "table": str(tmp_path / "kept.table")}
+    more = ("--headers", "linux/no_such.h", str(broken), str(good), "--keep-going", "--json")
+    assert main(build(words, *more)) == 0
+    out, err = capsys.readouterr()
+    said = [line for line in err.splitlines() if line.startswith("left out")]
+    assert said == [
+        f"left out, as it does not compile: {header}"
+        for header in (
+            "linux/no_such.h: linux/no_such.h: No such file or directory",
+            f"{broken}: unknown type name ‘nonsense’",
+        )
+    ]
+    data = json.loads(out)
+    assert data["left_out"] == [
+        ["linux/no_such.h", "linux/no_such.h: No such file or directory"],
+        [str(broken), "unknown type name ‘nonsense’"],
+    ]
+    table = Table(Path(words["table"]).read_bytes())
+    assert table.find("kept_on") and not table.find("broken") and table.find("task_struct")
+    assert data["bytes"] == table.size and data["release"] == table.identity.release
+
+
 def kernel_like(folder: Path, version: str, real: str) -> Path:
     """A build tree that says it was built by another compiler."""
     for name in ("config", "generated"):
@@ -250,6 +295,21 @@ def test_a_plugin_without_headers_of_the_compiler(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(LayoutError, match="install gcc-12-plugin-dev"):
         build_plugin(tmp_path / "p.so", "gcc-12")
+
+
+def test_a_compiler_without_plugin_support(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "gcc-12"
+    fake.write_text(
+        "#!/bin/sh\ncase $1 in\n--version) echo 'gcc-12 (Test) 12.2.0';;\n"
+        "-v) echo 'Configured with: ../configure --disable-plugin' >&2;;\n*) echo 12.2.0;;\nesac\n"
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(LayoutError) as refused:
+        build_plugin(tmp_path / "p.so", "gcc-12")
+    assert str(refused.value) == (
+        "gcc-12 is GCC 12.2.0 without plugin support (--disable-plugin): use one that has it"
+    )
 
 
 def test_find(sample: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:

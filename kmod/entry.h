@@ -20,6 +20,7 @@
 struct kpy_session;
 struct kpy_fault;
 struct kpy_invocation;
+struct kpy_mailbox;
 
 enum kpy_kind {
 	KPY_SESSION, /* a REPL */
@@ -75,6 +76,7 @@ struct kpy_entry {
 	void *what; /* of hooks: struct kpy_hook */
 	struct kpy_invocation *invocation; /* of hooks: the call that is being handled */
 	void *readline; /* state of the line editor: of sessions */
+	struct kpy_mailbox *mailbox; /* of a debugger's code: where its output goes */
 	struct kpy_window window; /* of sessions and threads */
 	mp_state_thread_t own_ts;
 };

@@ -101,6 +101,8 @@ int kpy_quiesce(void)
 	close_ways_in();
 	err = kpy_hooks_stop(until);
 	if (!err)
+		err = kpy_debug_run_stop(until);
+	if (!err)
 		err = kpy_sessions_stop(until);
 	if (!err)
 		err = kpy_threads_stop(until);
@@ -141,14 +143,19 @@ static int __init kpy_init(void)
 	err = in_python(kpy_interpreter_start);
 	if (err)
 		goto out_hooks;
-	err = open_ways_in();
+	err = kpy_debug_run_init();
 	if (err)
 		goto out_python;
+	err = open_ways_in();
+	if (err)
+		goto out_run;
 	kpy_unload_init();
 	kpy_selfcheck_start();
 	pr_info("version %s, heap %lu KB\n", KPY_VERSION, kpy_heap_size >> 10);
 	return 0;
 
+out_run:
+	kpy_debug_run_exit();
 out_python:
 	in_python(kpy_interpreter_stop);
 	kpy_buffers_exit();
@@ -180,7 +187,10 @@ static void __exit kpy_exit(void)
 			;
 		while (kpy_threads_stop(jiffies + 5 * HZ))
 			;
+		while (kpy_debug_run_stop(jiffies + 5 * HZ))
+			;
 	}
+	kpy_debug_run_exit();
 	kpy_restart_exit();
 	in_python(kpy_interpreter_stop);
 	kpy_hooks_exit();

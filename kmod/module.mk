@@ -10,7 +10,8 @@ port-src := $(addprefix $(KPY)/kmod/,gil.c ffi/convert.c ffi/symbol.c ffi/memory
 	ffi/pointer.c ffi/globals.c ffi/listing.c ffi/variable.c \
 	ffi/stats.c ffi/modkernel_ffi.c ffi/hook_object.c ffi/later.c \
 	ffi/kernel_fault.c ffi/alloc.c ffi/buffer.c ffi/handler.c ffi/original.c ffi/target.c \
-	ffi/ftrace_hook.c ffi/callback.c ffi/kprobe_hook.c ffi/registers.c ffi/tracepoint.c) \
+	ffi/ftrace_hook.c ffi/callback.c ffi/kprobe_hook.c ffi/registers.c ffi/tracepoint.c \
+	debug/results.c) \
 	$(addprefix $(KPY)/kmod/structs/,lookup.c check.c struct_object.c array_object.c enum_value.c \
 	tools.c dump.c walk.c xarray.c percpu.c modstruct_access.c) \
 	$(addprefix $(KPY)/micropython/,interp.c paths.c file_object.c modos.c machine.c stdio.c)

@@ -147,6 +147,7 @@ uint32_t kpy_random_seed(void);
 #define MICROPY_PORT_BUILTINS                                                                \
 	{ MP_ROM_QSTR(MP_QSTR_symbol), MP_ROM_PTR(&kpy_symbol_obj) },                        \
 		{ MP_ROM_QSTR(MP_QSTR_Symbol), MP_ROM_PTR(&kpy_type_symbol) },               \
+		{ MP_ROM_QSTR(MP_QSTR___kpy__), MP_ROM_PTR(&kpy_debug_result_obj) },         \
 		{ MP_ROM_QSTR(MP_QSTR_p8), MP_ROM_PTR(&kpy_p8_obj) },                        \
 		{ MP_ROM_QSTR(MP_QSTR_p16), MP_ROM_PTR(&kpy_p16_obj) },                      \
 		{ MP_ROM_QSTR(MP_QSTR_p32), MP_ROM_PTR(&kpy_p32_obj) },                      \
@@ -170,7 +171,7 @@ uint32_t kpy_random_seed(void);
 		{ MP_ROM_QSTR(MP_QSTR_kmalloc), MP_ROM_PTR(&kpy_kmalloc_obj) },              \
 		{ MP_ROM_QSTR(MP_QSTR_kfree), MP_ROM_PTR(&kpy_kfree_obj) },
 extern const struct _mp_obj_fun_builtin_fixed_t kpy_is_err_obj, kpy_kfree_obj;
-extern const struct _mp_obj_fun_builtin_var_t kpy_symbol_obj, kpy_kmalloc_obj;
+extern const struct _mp_obj_fun_builtin_var_t kpy_symbol_obj, kpy_kmalloc_obj, kpy_debug_result_obj;
 extern const struct _mp_obj_fun_builtin_var_t kpy_p8_obj, kpy_p16_obj, kpy_p32_obj, kpy_p64_obj;
 extern const struct _mp_obj_type_t kpy_type_symbol, mp_type_TimeoutError, kpy_type_KernelFault;
 extern const struct _mp_obj_fun_builtin_var_t kpy_lookup_struct_obj, kpy_sizeof_obj,

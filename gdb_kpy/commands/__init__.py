@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from gdb_kpy.commands import attach, evaluate, layout, listing, parameters, status
 from gdb_kpy.commands.base import KpyCommand
+from gdb_kpy.target import functions
 
 #: In the order in which a person meets them.
 COMMANDS: tuple[type[KpyCommand], ...] = (
     attach.Attach,
     status.Status,
     evaluate.Eval,
+    evaluate.Exec,
+    evaluate.Forget,
     layout.Layout,
     layout.Check,
 )
@@ -22,3 +25,4 @@ def register() -> None:
     listing.Listing([command.word for command in COMMANDS if not command.prefix])
     for command in COMMANDS:
         command()
+    functions.register(evaluate.answer)

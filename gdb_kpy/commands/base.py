@@ -126,6 +126,18 @@ def parse(
     return found, rest
 
 
+_LINES = "kpy-lines"
+
+
+def read_lines() -> str:
+    """Read lines until one that says `end`, from wherever GDB reads its commands."""
+    # GDB's Python cannot read the lines that follow a command, but its `document` does.
+    gdb.execute(f"define {_LINES}\nend", to_string=True)
+    # Through `eval`, for gdb.execute() would look for the lines in its own argument.
+    gdb.execute(f'eval "document {_LINES}"')
+    return gdb.execute(f"help {_LINES}", to_string=True)
+
+
 def show(text: str) -> None:
     """Print a line through GDB, so that paging and logging work."""
     gdb.write(text + "\n")

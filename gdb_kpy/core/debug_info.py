@@ -28,6 +28,12 @@ REQUIRED = (
     "addr.mailbox",
     "addr.ready",
     "addr.state",
+    "addr.run",
+    "addr.run_done",
+    "addr.run_interrupt",
+    "addr.run_mailbox",
+    "off.mailbox.flags",
+    "off.mailbox.kept",
     "off.mailbox.kind",
     "off.mailbox.output",
     "off.mailbox.output_len",
@@ -40,9 +46,13 @@ REQUIRED = (
     "off.mailbox.state",
     "off.mailbox.status",
     "off.mailbox.timeout_ms",
+    "off.mailbox.value",
+    "off.mailbox.value_kind",
+    "off.mailbox.value_type",
     "size.mailbox.output",
     "size.mailbox.result",
     "size.mailbox.source",
+    "size.mailbox.value_type",
 )
 
 

@@ -14,6 +14,7 @@ from gdb_kpy.core.memory import Read, u32, u64
 STATE_IDLE = 0
 STATE_BUSY = 1
 STATE_DONE = 2
+STATE_POSTED = 3
 
 
 class Kind(enum.IntEnum):
@@ -45,6 +46,24 @@ class Text:
         return self.total - self.kept
 
 
+class Flag(enum.IntFlag):
+    """How to evaluate."""
+
+    NONE = 0
+    KEEP = 1  # keep the value as a numbered result
+    UNSAFE = 2  # let it call kernel functions in the frozen guest
+
+
+@dataclass(frozen=True)
+class Value:
+    """What the value is to a C program: its number if it has one, and what it points to."""
+
+    number: int | None = None
+    struct: str = ""
+    none: bool = True
+    kept: int = 0
+
+
 @dataclass(frozen=True)
 class Reply:
     """What came back: the result's repr, the traceback or the reason of a refusal; and output."""
@@ -52,6 +71,10 @@ class Reply:
     status: Status
     result: Text
     output: Text
+    value: Value = Value()
+
+
+_NONE, _SIGNED, _UNSIGNED = 0, 1, 2
 
 
 def _joined(writes: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
@@ -74,7 +97,14 @@ class Mailbox:
     def _at(self, field: str) -> int:
         return self.address + self.info["off.mailbox." + field]
 
-    def request(self, source: str, kind: Kind, timeout_ms: int) -> list[tuple[int, bytes]]:
+    def request(
+        self,
+        source: str,
+        kind: Kind,
+        timeout_ms: int,
+        flags: Flag = Flag.NONE,
+        state: int = STATE_IDLE,
+    ) -> list[tuple[int, bytes]]:
         """Return the writes that put a request into the mailbox."""
         raw = source.encode("utf-8", "surrogateescape")
         room = self.info["size.mailbox.source"]
@@ -90,7 +120,8 @@ class Mailbox:
                 (self._at("kind"), int(kind).to_bytes(4, "little")),
                 (self._at("timeout_ms"), timeout_ms.to_bytes(4, "little")),
                 (self._at("status"), bytes(4)),
-                (self._at("state"), STATE_IDLE.to_bytes(4, "little")),
+                (self._at("flags"), int(flags).to_bytes(4, "little")),
+                (self._at("state"), state.to_bytes(4, "little")),
             ]
         )
 
@@ -113,7 +144,17 @@ class Mailbox:
         output = self._text(read, "output")
         # MicroPython's print() ends lines for a terminal.
         plain = dataclasses.replace(output, text=output.text.replace("\r\n", "\n"))
-        return Reply(Status(status), self._text(read, "result"), plain)
+        return Reply(Status(status), self._text(read, "result"), plain, self._value(read))
+
+    def _value(self, read: Read) -> Value:
+        kind = u32(read, self._at("value_kind"))
+        number = None
+        if kind in (_SIGNED, _UNSIGNED):
+            raw = read(self._at("value"), 8)
+            number = int.from_bytes(raw, "little", signed=kind == _SIGNED)
+        name = read(self._at("value_type"), self.info["size.mailbox.value_type"])
+        struct = name.split(b"\0", 1)[0].decode("ascii", "replace")
+        return Value(number, struct, kind == _NONE, u64(read, self._at("kept")))
 
     def _text(self, read: Read, what: str) -> Text:
         length = u64(read, self._at(what + "_len"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gdb_kpy.core.errors import NotReadyError
-from gdb_kpy.core.mailbox import STATE_BUSY, STATE_IDLE, Kind, Mailbox, Reply
+from gdb_kpy.core.mailbox import STATE_BUSY, STATE_IDLE, Flag, Kind, Mailbox, Reply
 from gdb_kpy.core.memory import u32, u64
 from gdb_kpy.core.vcpu import Mode, Vcpu
 from gdb_kpy.target import gil, wake
@@ -34,7 +34,9 @@ class Evaluator:
         self._session = session
         self._caller = Caller(session)
 
-    def evaluate(self, source: str, kind: Kind, timeout_ms: int) -> Evaluation:
+    def evaluate(
+        self, source: str, kind: Kind, timeout_ms: int, flags: Flag = Flag.KEEP
+    ) -> Evaluation:
         """Evaluate now, at this stop; whatever happens the guest is left as it was."""
         session = self._session
         info = session.module().info
@@ -48,7 +50,7 @@ class Evaluator:
         stack_top = u64(read, info["addr.eval_stack_top"])
         if not mailbox.address or not stack_top:
             raise NotReadyError("the module has no mailbox", "reload the module")
-        writes = mailbox.request(source, kind, timeout_ms)
+        writes = mailbox.request(source, kind, timeout_ms, flags)
         notes = []
         if mailbox.state(read) == STATE_BUSY:
             notes.append(
@@ -59,7 +61,7 @@ class Evaluator:
         if holder is not None:
             notes.append(f"CPU {holder.cpu} ran on to the next point where Python may be entered")
             vcpus = session.vcpus()
-        cpu = self._choose(vcpus, holder, notes)
+        cpu = choose(session, vcpus, holder, notes)
         call = Call(
             function=info["addr.eval"],
             stack_top=stack_top,
@@ -76,24 +78,24 @@ class Evaluator:
         self._caller.call(cpu, call)
         return Evaluation(mailbox.reply(read), cpu.cpu, notes)
 
-    def _choose(self, vcpus: Sequence[Vcpu], holder: Vcpu | None, notes: list[str]) -> Vcpu:
-        """Choose a vCPU that runs: the one that let go of the GIL, the selected one, any."""
-        session = self._session
-        usable = [v for v in vcpus if v.mode is not Mode.EARLY]
-        if not usable:
-            raise NotReadyError(
-                "no CPU runs the kernel proper (early boot, or reset)", "`continue` and stop again"
-            )
-        running = [v for v in usable if not v.halted]
-        if not running:
-            zero = next((v for v in usable if v.cpu == 0), None)
-            if zero is None:
-                raise NotReadyError("all CPUs are halted", "`continue` and stop again")
-            wake.wake(session.stub, session.kernel, zero)
-            return zero
-        preferred = (holder.thread if holder else None, session.stub.selected())
-        for thread in preferred:
-            for cpu in running:
-                if cpu.thread == thread:
-                    return cpu
-        return running[0]
+
+def choose(session: Session, vcpus: Sequence[Vcpu], holder: Vcpu | None, notes: list[str]) -> Vcpu:
+    """Choose a vCPU that runs: the one that let go of the GIL, the selected one, any."""
+    usable = [v for v in vcpus if v.mode is not Mode.EARLY]
+    if not usable:
+        raise NotReadyError(
+            "no CPU runs the kernel proper (early boot, or reset)", "`continue` and stop again"
+        )
+    running = [v for v in usable if not v.halted]
+    if not running:
+        zero = next((v for v in usable if v.cpu == 0), None)
+        if zero is None:
+            raise NotReadyError("all CPUs are halted", "`continue` and stop again")
+        wake.wake(session.stub, session.kernel, zero)
+        return zero
+    preferred = (holder.thread if holder else None, session.stub.selected())
+    for thread in preferred:
+        for cpu in running:
+            if cpu.thread == thread:
+                return cpu
+    return running[0]

@@ -118,8 +118,17 @@ def current() -> Session:
 def require_stopped() -> None:
     """Refuse while the guest runs."""
     thread = gdb.selected_thread()
-    if thread is not None and thread.is_valid() and thread.is_running():
-        raise NotReadyError("the guest is running", "stop it first (Ctrl-C or `interrupt`)")
+    if thread is None or not thread.is_valid() or not thread.is_running():
+        return
+    try:
+        gdb.selected_frame()
+    except gdb.error:
+        raise NotReadyError(
+            "the guest is running", "stop it first (Ctrl-C or `interrupt`)"
+        ) from None
+    # GDB decides whether to stop, as in the condition of a breakpoint: nobody told us of it.
+    if _current is not None:
+        _current.memory.forget()
 
 
 def forget() -> None:

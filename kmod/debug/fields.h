@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The fields of kpy_debug_info: included by info.c, no header of its own right. */
 
-	/* Evaluation in the frozen guest. */
-	ADDRESS("eval", kpy_debug_eval),
-	ADDRESS("eval_abort", kpy_debug_abort),
-	ADDRESS("eval_return", kpy_debug_return),
-	ADDRESS("eval_stack_top", kpy_debug_stack_top),
-	ADDRESS("mailbox", kpy_mailbox),
-	OFFSET("mailbox.state", struct kpy_mailbox, state),
+/* Evaluation in the frozen guest. */
+ADDRESS("eval", kpy_debug_eval), ADDRESS("eval_abort", kpy_debug_abort),
+	ADDRESS("eval_return", kpy_debug_return), ADDRESS("eval_stack_top", kpy_debug_stack_top),
+	ADDRESS("mailbox", kpy_mailbox), OFFSET("mailbox.state", struct kpy_mailbox, state),
 	OFFSET("mailbox.kind", struct kpy_mailbox, kind),
 	OFFSET("mailbox.status", struct kpy_mailbox, status),
 	OFFSET("mailbox.timeout_ms", struct kpy_mailbox, timeout_ms),
+	OFFSET("mailbox.flags", struct kpy_mailbox, flags),
+	OFFSET("mailbox.value_kind", struct kpy_mailbox, value_kind),
+	OFFSET("mailbox.value", struct kpy_mailbox, value),
+	OFFSET("mailbox.value_type", struct kpy_mailbox, value_type),
+	NUMBER("size.mailbox.value_type", sizeof_field(struct kpy_mailbox, value_type)),
+	OFFSET("mailbox.kept", struct kpy_mailbox, kept),
 	OFFSET("mailbox.source_len", struct kpy_mailbox, source_len),
 	OFFSET("mailbox.source", struct kpy_mailbox, source),
 	NUMBER("size.mailbox.source", KPY_MAILBOX_SOURCE),
@@ -23,19 +26,19 @@
 	OFFSET("mailbox.output", struct kpy_mailbox, output),
 	NUMBER("size.mailbox.output", KPY_MAILBOX_OUTPUT),
 
+	/* Evaluation in the running guest. */
+	ADDRESS("run", kpy_debug_run), ADDRESS("run_interrupt", kpy_debug_run_interrupt),
+	ADDRESS("run_done", kpy_debug_run_done), ADDRESS("run_mailbox", kpy_run_mailbox),
+
 	/* Who runs Python. */
-	ADDRESS("ready", kpy_ready),
-	ADDRESS("gil_word", kpy_gil_word),
-	ADDRESS("gil_cpu", kpy_gil_cpu),
-	ADDRESS("current_entry", kpy_current),
-	ADDRESS("entries", kpy_entries),
-	ADDRESS("epoch", kpy_epoch),
+	ADDRESS("ready", kpy_ready), ADDRESS("gil_word", kpy_gil_word),
+	ADDRESS("gil_cpu", kpy_gil_cpu), ADDRESS("current_entry", kpy_current),
+	ADDRESS("entries", kpy_entries), ADDRESS("epoch", kpy_epoch),
 	OFFSET("entry.next", struct kpy_entry, next),
 	OFFSET("entry.parked", struct kpy_entry, parked),
 	OFFSET("entry.stack_lo", struct kpy_entry, stack_lo),
 	OFFSET("entry.stack_hi", struct kpy_entry, stack_hi),
-	OFFSET("entry.task", struct kpy_entry, task),
-	OFFSET("entry.kind", struct kpy_entry, kind),
+	OFFSET("entry.task", struct kpy_entry, task), OFFSET("entry.kind", struct kpy_entry, kind),
 	OFFSET("entry.epoch", struct kpy_entry, epoch),
 	OFFSET("entry.session", struct kpy_entry, session),
 	OFFSET("entry.call.target", struct kpy_entry, call.target),
@@ -43,21 +46,18 @@
 	OFFSET("entry.ts", struct kpy_entry, ts),
 
 	/* Counters. */
-	ADDRESS("state", kpy_debug_state),
-	OFFSET("state.entries", struct kpy_debug_state, entries),
+	ADDRESS("state", kpy_debug_state), OFFSET("state.entries", struct kpy_debug_state, entries),
 	OFFSET("state.gc_count", struct kpy_debug_state, gc_count),
 	OFFSET("state.heap_size", struct kpy_debug_state, heap_size),
 	OFFSET("state.sessions", struct kpy_debug_state, sessions),
-	ADDRESS("irqs_off_max", kpy_irqs_off_max),
-	ADDRESS("gc_pause_max", kpy_gc_pause_max),
+	ADDRESS("irqs_off_max", kpy_irqs_off_max), ADDRESS("gc_pause_max", kpy_gc_pause_max),
 
 	/* Struct layouts. */
 	ADDRESS("layout_table", kpy_layout_table),
 	{ "addr.layout_table_end", (u64)(uintptr_t)kpy_layout_table_end },
 
 	/* The interpreter's state and configuration. */
-	ADDRESS("mp_state", mp_state_ctx),
-	OFFSET("mp_state.vm", mp_state_ctx_t, vm),
+	ADDRESS("mp_state", mp_state_ctx), OFFSET("mp_state.vm", mp_state_ctx_t, vm),
 	OFFSET("mp_state.mem", mp_state_ctx_t, mem),
 	OFFSET("mp_state.vm.last_pool", mp_state_ctx_t, vm.last_pool),
 	OFFSET("mp_state.vm.dict_main", mp_state_ctx_t, vm.dict_main),
@@ -71,8 +71,7 @@
 	OFFSET("thread.pystack_cur", mp_state_thread_t, pystack_cur),
 	OFFSET("thread.gc_lock_depth", mp_state_thread_t, gc_lock_depth),
 	OFFSET("code_state.fun_bc", mp_code_state_t, fun_bc),
-	OFFSET("code_state.ip", mp_code_state_t, ip),
-	OFFSET("code_state.sp", mp_code_state_t, sp),
+	OFFSET("code_state.ip", mp_code_state_t, ip), OFFSET("code_state.sp", mp_code_state_t, sp),
 	OFFSET("code_state.prev", mp_code_state_t, prev),
 	OFFSET("code_state.state", mp_code_state_t, state),
 	NUMBER("cfg.obj_repr", MICROPY_OBJ_REPR),

@@ -7,6 +7,7 @@
 #include "py/runtime.h"
 #include "kpy.h"
 #include "entry.h"
+#include "debug/eval.h"
 #include "ffi/ffi.h"
 #include "ffi/guard.h"
 #include "ffi/prototype.h"
@@ -79,9 +80,7 @@ static noinline const struct kpy_proto *convert_args(const struct kpy_proto *pro
 static noinline void check_context(const struct kpy_entry *e, mp_obj_t name, unsigned long target)
 {
 	if (e->kind == KPY_DEBUG)
-		mp_raise_msg_varg(&mp_type_RuntimeError,
-				  MP_ERROR_TEXT("call of %s refused: the guest is frozen"),
-				  mp_obj_str_get_str(name));
+		kpy_debug_check_call(e, mp_obj_str_get_str(name));
 	if (kpy_would_sleep(target))
 		mp_raise_msg_varg(&mp_type_RuntimeError,
 				  MP_ERROR_TEXT("%s may sleep, which this context cannot"),

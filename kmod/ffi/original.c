@@ -11,6 +11,7 @@
 
 #ifndef NO_QSTR
 #include "entry.h"
+#include "debug/eval.h"
 #include "ffi/guard.h"
 #include "ffi/hook_types.h"
 #include "ffi/probe.h"
@@ -36,9 +37,7 @@ static mp_obj_t original_call(mp_obj_t self, size_t n_args, size_t n_kw, const m
 
 	mp_arg_check_num(n_args, n_kw, 0, KPY_HOOK_ARGS_MAX, false);
 	if (e->kind == KPY_DEBUG)
-		mp_raise_msg_varg(&mp_type_RuntimeError,
-				  MP_ERROR_TEXT("call of %s refused: the guest is frozen"),
-				  o->name);
+		kpy_debug_check_call(e, o->name);
 	for (i = 0; i < n_args; i++) {
 		if (mp_obj_is_small_int(args[i]))
 			words[i] = MP_OBJ_SMALL_INT_VALUE(args[i]);

@@ -42,8 +42,8 @@ void kpy_output_write(const char *s, size_t n)
 {
 	struct kpy_entry *e = kpy_current;
 
-	if (e->kind == KPY_DEBUG) {
-		kpy_debug_output(s, n);
+	if (e->mailbox) {
+		kpy_debug_output(e->mailbox, s, n);
 		return;
 	}
 	while (n) {

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -133,9 +134,18 @@ def test_python_that_does_not_end_is_stopped(guest: LiveGuest, gdb: GdbRunner) -
     assert guest.py("print('alive')") == ("alive\n", "")
 
 
-def test_results_and_sources_that_are_too_long(gdb: GdbRunner) -> None:
-    done = gdb("kpy eval 'a' * 300000", "kpy eval len('" + "b" * 70000 + "')")
+def test_results_and_sources_that_are_long(gdb: GdbRunner, tmp_path: Path) -> None:
+    for size in (1_000_000, 1_100_000):
+        (tmp_path / f"{size}.py").write_text(f"print(len('{'b' * size}'))\n")
+    done = gdb(
+        "kpy eval 'a' * 300000",
+        "kpy exec for i in range(100): print('c' * 100000, end='')",
+        f"kpy exec -file {tmp_path}/1000000.py",
+        f"kpy exec -file {tmp_path}/1100000.py",
+    )
     assert re.search(r"aaa… \(\d+ more bytes\)$", done.stdout, re.MULTILINE)
+    assert re.search(r"ccc… \(\d+ more bytes\)$", done.stdout, re.MULTILINE)
+    assert "\n1000000\n" in done.stdout
     assert done.returncode == 1
     assert "and the mailbox takes" in lines(done.stderr)[-1]
 

@@ -290,7 +290,7 @@ def test_addresses_are_formatted_as_integers(
         "            f'{p:#x}', f'{p:>30d}', '{:b}'.format(p))\n"
         "    wanted = (hex(n), oct(n), bin(n), '%x' % n, '%#x' % n, '%d' % n, '{:X}'.format(n),\n"
         "              f'{n:#x}', f'{n:>30d}', '{:b}'.format(n))\n"
-        "    print(made == wanted, f'{p}' == str(p), '{:s}'.format(str(p)) == str(p), hex(p))\n"
+        "    print(made == wanted, f'{p}' == '%s' % p, '{}'.format(p) == '%s' % p, hex(p))\n"
     )
     assert not err, err
     found = [line.split() for line in out.splitlines()]

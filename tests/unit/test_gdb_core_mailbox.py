@@ -20,17 +20,23 @@ OFFSETS = {
     "result_total": 32,
     "output_len": 40,
     "output_total": 48,
-    "source": 56,
-    "result": 56 + ROOM,
-    "output": 56 + 2 * ROOM,
+    "flags": 56,
+    "value_kind": 60,
+    "value": 64,
+    "kept": 72,
+    "value_type": 80,
+    "source": 80 + ROOM,
+    "result": 80 + 2 * ROOM,
+    "output": 80 + 3 * ROOM,
 }
+TEXTS = ("source", "result", "output", "value_type")
 
 
 def mailbox() -> tuple[Mailbox, MockMemory]:
     fields = {f"off.mailbox.{name}": at for name, at in OFFSETS.items()}
-    fields |= {f"size.mailbox.{name}": ROOM for name in ("source", "result", "output")}
+    fields |= {f"size.mailbox.{name}": ROOM for name in TEXTS}
     memory = MockMemory()
-    memory.put(AT, bytes(56 + 3 * ROOM))
+    memory.put(AT, bytes(80 + 4 * ROOM))
     return Mailbox(AT, DebugInfo(0, 1, "0", "0", fields)), memory
 
 

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`$kpy_eval("…")` for GDB's expressions, and `-kpy-eval` for programs that drive GDB."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import gdb
+
+from gdb_kpy.core.errors import KpyError
+from gdb_kpy.core.mailbox import Reply
+from gdb_kpy.target import convenience
+
+Answer = Callable[[str], Reply]
+
+
+def _asked(answer: Answer, source: str) -> Reply:
+    try:
+        return answer(source)
+    except KpyError as error:
+        raise gdb.GdbError(str(error)) from None
+
+
+class EvalFunction(gdb.Function):
+    """Evaluate Python in the frozen guest, as `kpy eval` does.
+
+    $kpy_eval("EXPRESSION") is a number, a pointer to a struct or a string, whatever the value is
+    to C, else its repr as a string. It may be used in the condition of a breakpoint.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        super().__init__("kpy_eval")
+
+    def invoke(self, source: gdb.Value) -> gdb.Value:  # type: ignore[override]
+        """Evaluate."""
+        return convenience.to_gdb(_asked(self._answer, source.string()))
+
+
+def register(answer: Answer) -> None:
+    """Give GDB the function, and the MI command where it knows such (GDB 12)."""
+    EvalFunction(answer)
+    if not hasattr(gdb, "MICommand"):
+        return
+
+    class MiEval(gdb.MICommand):
+        """-kpy-eval EXPRESSION."""
+
+        def __init__(self) -> None:
+            super().__init__("-kpy-eval")
+
+        def invoke(self, arguments: list[str]) -> dict[str, object]:
+            """Evaluate; return value, output, and the number of the kept value."""
+            if len(arguments) != 1:
+                raise gdb.GdbError("-kpy-eval EXPRESSION, in quotes")
+            reply = _asked(answer, arguments[0])
+            convenience.keep(reply)
+            found: dict[str, object] = {"value": reply.result.text, "output": reply.output.text}
+            if reply.value.kept:
+                found["kept"] = reply.value.kept
+            return found
+
+    MiEval()

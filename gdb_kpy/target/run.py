@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Evaluating Python in the running guest, by the module's own thread.
+
+The request is put into a mailbox and the thread is kicked, by a call that only queues irq_work.
+Then the whole guest goes on until that thread comes to the place where the answer is ready.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import gdb
+
+from gdb_kpy.core.errors import KpyError, NotReadyError
+from gdb_kpy.core.mailbox import STATE_BUSY, STATE_DONE, STATE_POSTED, Flag, Kind, Mailbox
+from gdb_kpy.core.memory import u32, u64
+from gdb_kpy.target.call import Call, Caller
+from gdb_kpy.target.evaluate import Evaluation, choose
+from gdb_kpy.target.session import Session
+
+_SECONDS = 3.0
+
+
+class StoppedElsewhere(KpyError):
+    """The guest stopped before the evaluation was done; it goes on when the guest does."""
+
+
+class _Done(gdb.Breakpoint):
+    """Where the module's thread has an answer."""
+
+    def __init__(self, address: int) -> None:
+        super().__init__(f"*{address:#x}", internal=True)
+        self.silent = True
+
+
+class Runner:
+    """Evaluates in one attached guest while it runs."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._caller = Caller(session)
+
+    def _mailbox(self) -> Mailbox:
+        session = self._session
+        info = session.module().info
+        read = session.memory.read
+        if not u32(read, info["addr.ready"]):
+            raise NotReadyError("the interpreter in the guest is not running", "`continue`")
+        return Mailbox(u64(read, info["addr.run_mailbox"]), info)
+
+    def unfinished(self) -> bool:
+        """Say whether an earlier evaluation still runs."""
+        state = self._mailbox().state(self._session.memory.read)
+        return state in (STATE_BUSY, STATE_POSTED)
+
+    def post(self, source: str, kind: Kind, timeout_ms: int, flags: Flag = Flag.KEEP) -> None:
+        """Hand the source to the module's thread."""
+        mailbox = self._mailbox()
+        if self.unfinished():
+            raise NotReadyError(
+                "an earlier `kpy eval -run` is not done", "`kpy eval -run` alone waits for it"
+            )
+        writes = mailbox.request(source, kind, timeout_ms, flags, STATE_POSTED)
+        self._kick("addr.run", writes)
+
+    def _kick(self, function: str, writes: list[tuple[int, bytes]]) -> None:
+        session = self._session
+        info = session.module().info
+        with session.view():
+            cpu = choose(session, session.vcpus(), None, [])
+            call = Call(
+                function=info[function],
+                stack_top=u64(session.memory.read, info["addr.eval_stack_top"]),
+                return_address=info["addr.eval_return"],
+                seconds=_SECONDS,
+                writes=writes,
+            )
+            self._caller.call(cpu, call)
+
+    def wait(self, show: Callable[[str], None]) -> Evaluation:
+        """Let the guest run until the answer is there; Ctrl-C interrupts the Python code.
+
+        Raises StoppedElsewhere at a breakpoint of the user, or at a second Ctrl-C.
+        """
+        session = self._session
+        done = session.module().info["addr.run_done"]
+        interrupted = 0
+        with _stops_at(done) as stops:
+            while True:
+                mailbox = self._mailbox()
+                if mailbox.state(session.memory.read) == STATE_DONE:
+                    return Evaluation(mailbox.reply(session.memory.read), None)
+                text = stops.go_on()
+                session.memory.drop()
+                if not session.stub.alive or gdb.selected_thread() is None:
+                    raise NotReadyError("the guest is gone", "`kpy attach`")
+                with session.view():
+                    if stops.at_breakpoint(done):
+                        continue
+                    if stops.signal != "SIGINT" or interrupted:
+                        show(text.rstrip())
+                        raise StoppedElsewhere(
+                            "the guest stopped before the answer was there; the evaluation goes on "
+                            "when the guest does: `kpy eval -run` alone waits for it"
+                        )
+                    interrupted += 1
+                    self._kick("addr.run_interrupt", [])
+
+
+class _Stops:
+    """Continuing, and why the guest stopped then."""
+
+    def __init__(self) -> None:
+        self.signal = ""
+
+    def heard(self, event: gdb.StopEvent) -> None:
+        self.signal = event.stop_signal if isinstance(event, gdb.SignalEvent) else ""
+
+    def go_on(self) -> str:
+        """Continue all vCPUs until a stop; return what GDB says about it."""
+        self.signal = ""
+        try:
+            return gdb.execute("continue", to_string=True) or ""
+        except KeyboardInterrupt:
+            self.signal = self.signal or "SIGINT"
+            return ""
+
+    @staticmethod
+    def at_breakpoint(address: int) -> bool:
+        """Say whether the selected vCPU stopped there."""
+        return int(gdb.selected_frame().pc()) == address
+
+
+@contextlib.contextmanager
+def _stops_at(address: int) -> Iterator[_Stops]:
+    """Continue with a breakpoint there, and with all vCPUs whatever the user's setting."""
+    locking = gdb.parameter("scheduler-locking")
+    stops = _Stops()
+    breakpoint_ = _Done(address)
+    gdb.events.stop.connect(stops.heard)
+    gdb.execute("set scheduler-locking off", to_string=True)
+    try:
+        yield stops
+    finally:
+        gdb.events.stop.disconnect(stops.heard)
+        with contextlib.suppress(gdb.error):
+            gdb.execute(f"set scheduler-locking {locking}", to_string=True)
+        with contextlib.suppress(gdb.error, RuntimeError):
+            breakpoint_.delete()

@@ -26,6 +26,29 @@ REFUSED = (
 )
 
 
+def test_unload_while_the_table_is_checked(guest: LiveGuest) -> None:
+    """Before the check, in the middle of it, and behind it."""
+    for delay in (0, 0.03, 0.05, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.5):
+        status, out = guest.sh(f"rmmod kpy && {INSMOD}; sleep {delay}")
+        assert status == 0, out
+    code = (
+        "from kernel_ffi import layout_report\n"
+        "r = layout_report()\nprint(r['differ'], r['checked'] > 3000)\n"
+    )
+    assert py(guest, code) == "[] True"
+
+
+def test_structs_are_used_before_the_check(guest: LiveGuest) -> None:
+    """By a session that is there first, and by one that waits for the check."""
+    status, out = guest.sh(f"rmmod kpy && {INSMOD}")
+    assert status == 0, out
+    code = (
+        "from kernel_ffi import layout_report\n"
+        "print(str(task_struct(init_task).comm))\nprint(layout_report()['differ'])\n"
+    )
+    assert py(guest, code) == "swapper/0\n[]"
+
+
 @pytest.fixture(scope="module")
 def wrong(guest: LiveGuest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGuest]:
     """Return the guest with a module whose table is wrong about three structs."""

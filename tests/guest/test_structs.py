@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from guest import kernel
 
 if TYPE_CHECKING:
     from conftest import LiveGuest
@@ -284,6 +289,47 @@ def test_private_structs_come_from_btf(guest: LiveGuest) -> None:
         "print(r.cpu, r.curr.__struct__.name, this_cpu('runqueues').cpu in (0, 1))\n",
     )
     assert found == ["btf True True", "1 task_struct True"]
+
+
+def pahole(name: str, module: str | None) -> dict[str, tuple[int, int]]:
+    """Return member -> (offset, size) as pahole reads them from BTF; bitfields are left out."""
+    known = kernel.load()
+    command = ["pahole", "-F", "btf", "-C", name]
+    if module:
+        (path,) = Path(known.modules_dir).rglob(f"{module}.ko")
+        command += ["--btf_base", known.vmlinux, str(path)]
+    else:
+        command.append(known.vmlinux)
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    name_in_c = r"(?:\(\*+)?(\w+)(?:\[\d*\])*(?:\)\(.*?\))?"
+    member = r"^\t(?:[^\t\n].*?)?[ *)}]" + name_in_c + r";\s*/\*\s+(\d+)\s+(\d+) \*/"
+    found = re.findall(member, text, re.MULTILINE)
+    return {name: (int(offset), int(size)) for name, offset, size in found}
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "least"),
+    [
+        ("mount", None, 20),
+        ("rq", None, 40),
+        ("virtnet_info", "virtio_net", 15),
+        ("vring_virtqueue", "virtio_ring", 8),
+    ],
+)
+def test_what_btf_alone_describes(
+    guest: LiveGuest, name: str, module: str | None, least: int
+) -> None:
+    theirs = pahole(name, module)
+    assert len(theirs) >= least
+    where = f", {module!r}" if module else ""
+    found = lines(
+        guest,
+        f"s = lookup_struct({name!r}{where})\nprint(s.source)\n"
+        f"for f in {list(theirs)!r}: print(f, offsetof(s, f), sizeof(s, f))\n",
+    )
+    assert found == ["btf", *(f"{f} {at} {size}" for f, (at, size) in theirs.items())]
+    if module:
+        assert error(guest, f"lookup_struct({name!r})") == f"KeyError: no struct '{name}'"
 
 
 def test_function_pointers_are_called(guest: LiveGuest) -> None:

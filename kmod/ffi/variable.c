@@ -13,6 +13,7 @@
 #include "ffi/prototype.h"
 #include "ffi/resolve.h"
 #include "ffi/variable.h"
+#include "structs/object.h"
 
 typedef struct {
 	mp_obj_base_t base;
@@ -35,9 +36,6 @@ struct variable {
 	const char *name;
 	unsigned long address;
 	struct kpy_ctype decl, type;
-	enum kpy_class class;
-	struct kpy_ctype record;
-	size_t size;
 	bool percpu;
 };
 
@@ -62,7 +60,7 @@ static const char *declaration(const struct variable *v, char *buf, size_t size)
 	return buf;
 }
 
-/* Raises TypeError when there is no type, or none with a value. */
+/* Raises TypeError when there is no type, and for functions. */
 static void find(const kpy_symbol_t *symbol, struct variable *v)
 {
 	char buf[TEXT_MAX];
@@ -86,14 +84,8 @@ static void find(const kpy_symbol_t *symbol, struct variable *v)
 	v->type = (struct kpy_ctype){ v->decl.in, info.target };
 	v->percpu = in_percpu_section(v->address);
 	kpy_ctype_strip(v->type, &info);
-	v->class = kpy_class_of(v->type, &v->record);
-	v->size = kpy_ctype_size(v->type);
 	if (info.kind == KPY_C_FUNCTION)
 		mp_raise_msg_varg(&mp_type_TypeError, MP_ERROR_TEXT("'%s' is a function: %s"),
-				  v->name, declaration(v, buf, sizeof(buf)));
-	if (info.kind == KPY_C_STRUCT || info.kind == KPY_C_UNION || info.kind == KPY_C_ARRAY ||
-	    v->class >= KPY_P_VOID)
-		mp_raise_msg_varg(&mp_type_TypeError, MP_ERROR_TEXT("'%s' has no single value: %s"),
 				  v->name, declaration(v, buf, sizeof(buf)));
 }
 
@@ -106,41 +98,24 @@ static unsigned long place(const struct variable *v, mp_int_t cpu)
 
 mp_obj_t kpy_value_load(const kpy_symbol_t *symbol, mp_int_t cpu)
 {
-	unsigned long word = 0, address;
+	struct kpy_place where;
 	struct variable v;
 
 	if (kpy_is_completing())
 		return mp_const_none;
 	find(symbol, &v);
-	address = place(&v, cpu);
-	if (kpy_read_memory(&word, address, v.size))
-		kpy_raise_fault(address);
-	return kpy_from_class(word, v.class, v.record);
+	where = (struct kpy_place){ v.decl, "" };
+	return kpy_typed_load(v.type, place(&v, cpu), 0, 0, &where);
 }
 
 void kpy_value_store(const kpy_symbol_t *symbol, mp_int_t cpu, mp_obj_t value)
 {
-	char buf[TEXT_MAX];
-	unsigned long word = 0, address;
-	mp_buffer_info_t unused;
-	enum kpy_fit fit;
+	struct kpy_place where;
 	struct variable v;
 
 	find(symbol, &v);
-	/* What a str is stored in would not stay. */
-	if (!mp_obj_is_int(value) && mp_get_buffer(value, &unused, MP_BUFFER_READ))
-		fit = KPY_WRONG_KIND;
-	else
-		fit = kpy_to_class(value, v.class, &word);
-	if (fit == KPY_TOO_LARGE)
-		mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("%ld does not fit in '%s'"),
-				  (long)word, declaration(&v, buf, sizeof(buf)));
-	if (fit != KPY_FITS)
-		mp_raise_msg_varg(&mp_type_TypeError, MP_ERROR_TEXT("cannot store '%s' in '%s'"),
-				  mp_obj_get_type_str(value), declaration(&v, buf, sizeof(buf)));
-	address = place(&v, cpu);
-	if (kpy_write_memory(address, &word, v.size))
-		kpy_raise_fault(address);
+	where = (struct kpy_place){ v.decl, "" };
+	kpy_typed_store(v.type, place(&v, cpu), value, &where);
 }
 
 static mp_obj_t type_of(const var_t *self)
@@ -205,7 +180,7 @@ MP_DEFINE_CONST_OBJ_TYPE(kpy_type_var, MP_QSTR_Var, MP_TYPE_FLAG_NONE, print, va
 /*
  * var(name, cpu=None): name is a str or Symbol; its .value reads and writes by the declared type.
  * Of a per-CPU variable it is the one of that CPU, or of the CPU that asks. Raises NameError,
- * TypeError when the type is not known or has no single value.
+ * TypeError when the type is not known or a function's.
  */
 static mp_obj_t var(size_t n_args, const mp_obj_t *pos_args, mp_map_t *kw_args)
 {

@@ -35,7 +35,7 @@ mp_obj_t kpy_enum_value_new(struct kpy_ctype type, long value);
 
 /* For messages: "net_device.mtu", "net_device.name[3]"; or, without a member, "char[3]". */
 struct kpy_place {
-	struct kpy_ctype record; /* or the type of the element */
+	struct kpy_ctype record; /* or the type of the element, or a variable (member "") */
 	const char *member;
 	bool is_element;
 	long index; /* of an element */

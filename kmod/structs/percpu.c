@@ -44,8 +44,8 @@ static mp_obj_t value_of(mp_obj_t symbol, unsigned int cpu)
 	address = kpy_to_address(symbol) + offset;
 	if (info.kind != KPY_C_DECL)
 		return mp_obj_new_int_from_uint(address);
+	place = (struct kpy_place){ decl, "" };
 	decl.id = info.target;
-	place = (struct kpy_place){ decl, mp_obj_str_get_str(name) };
 	return kpy_typed_load(decl, address, 0, 0, &place);
 }
 #endif

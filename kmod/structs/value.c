@@ -20,7 +20,7 @@ static void put_place(struct kpy_text *text, const struct kpy_place *place)
 	} else {
 		kpy_ctype_get(place->record, &info);
 		kpy_text_add(text, "%s%s%s", *info.name ? info.name : "?",
-			     *place->member == '[' ? "" : ".", place->member);
+			     *place->member == '[' || !*place->member ? "" : ".", place->member);
 	}
 	if (place->is_element)
 		kpy_text_add(text, "[%ld]", place->index);

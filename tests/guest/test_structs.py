@@ -294,6 +294,7 @@ def test_private_structs_come_from_btf(guest: LiveGuest) -> None:
 def pahole(name: str, module: str | None) -> dict[str, tuple[int, int]]:
     """Return member -> (offset, size) as pahole reads them from BTF; bitfields are left out."""
     known = kernel.load()
+    assert known.modules_dir and known.vmlinux
     command = ["pahole", "-F", "btf", "-C", name]
     if module:
         (path,) = Path(known.modules_dir).rglob(f"{module}.ko")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from gdb_kpy.commands import attach, evaluate, layout, listing, parameters, status
+from gdb_kpy.commands import attach, evaluate, layout, listing, parameters, recover, status
 from gdb_kpy.commands.base import KpyCommand
 from gdb_kpy.target import functions
 
@@ -14,6 +14,7 @@ COMMANDS: tuple[type[KpyCommand], ...] = (
     evaluate.Eval,
     evaluate.Exec,
     evaluate.Forget,
+    recover.Recover,
     layout.Layout,
     layout.Check,
 )

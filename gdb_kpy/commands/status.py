@@ -67,6 +67,10 @@ def _show_module(module: ModuleReport) -> None:
     _line("", module.symbols_note or f"symbols: {module.symbols or 'none (no file given)'}")
     _line("python", f"{'ready' if module.ready else 'not ready'}, GIL {module.gil}")
     _line("", ", ".join(f"{name} {value}" for name, value in module.counters.items()))
+    for entry in module.entries:
+        _line("", entry)
+    for tier, state in module.tiers.items():
+        _line(tier, state if state.startswith("available") else paint(state, "warn"))
     if module.layouts:
         known = module.layouts
         _line("layouts", f"{known['records']} structs and unions, {known['bytes']} bytes")

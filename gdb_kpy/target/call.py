@@ -18,6 +18,7 @@ from gdb_kpy.core import extable, faults, linux_module, vcpu
 from gdb_kpy.core.errors import AbsentError, CallError, FaultError, KpyError, NotReadyError
 from gdb_kpy.core.faults import TRAPS, Trap
 from gdb_kpy.core.registers import Registers
+from gdb_kpy.core.rescue import Rescue, Taken
 from gdb_kpy.core.vcpu import PTI_USER_BITS, Mode, Vcpu
 from gdb_kpy.target import symbols
 from gdb_kpy.target.session import Session
@@ -78,10 +79,10 @@ class Caller:
         """Call on a vCPU as it was inspected; return rax. Raises CallError if it went wrong."""
         stub = self._stub
         own = cpu.registers
-        if own["rip"] == call.return_address:
+        rescue = Rescue(self._session.module().info)
+        if rescue.read(self._session.memory.read) is not None:
             raise NotReadyError(
-                f"CPU {cpu.cpu} still stands in a call that another debugger left unfinished",
-                "restart the guest",
+                "a vCPU is still in an evaluation whose debugger died", "`kpy recover`"
             )
         try:
             with no_interrupts(), stub.raw():
@@ -89,7 +90,16 @@ class Caller:
                 saved = own.copy()
                 try:
                     context = self._enter(cpu, saved)
-                    result = self._guarded(cpu, call, context)
+                    preempt_at = cpu.percpu_base + self._preempt
+                    preempt = stub.read(preempt_at, 4)
+                    count = int.from_bytes(preempt, "little")
+                    narrow = cpu.mode is Mode.USER32
+                    kept = Taken(cpu.thread, narrow, preempt_at, count, bytes(saved.raw))
+                    stub.write(*rescue.take(kept))
+                    try:
+                        result = self._guarded(cpu, call, context, preempt_at, preempt)
+                    finally:
+                        stub.write(*rescue.give_back())
                 finally:
                     stub.set_registers(saved, cpu.mode is Mode.USER32)
                     wrong = stub.registers().differing(own)
@@ -98,6 +108,31 @@ class Caller:
         if wrong:
             raise CallError(f"these registers could not be put back exactly: {', '.join(wrong)}")
         return result
+
+    def recover(self, cpu: Vcpu, call: Call, taken: Taken) -> None:
+        """Put a vCPU back that a debugger took and, as it died, never gave back.
+
+        ``cpu`` is that vCPU as it stands now, in the call; ``call.abort`` cleans up.
+        """
+        stub = self._stub
+        before = Registers(stub.layout, taken.registers)
+        rescue = Rescue(self._session.module().info)
+        try:
+            with no_interrupts(), stub.raw():
+                stub.select(cpu.thread)
+                context = vcpu.kernel_context(cpu)
+                stub.set_registers(context)
+                stub.insert(call.return_address)
+                try:
+                    if call.abort is not None:
+                        self._run(cpu, call, call.abort, _SLICE, context)
+                finally:
+                    stub.remove(call.return_address)
+                stub.write(taken.preempt_at, taken.preempt_count.to_bytes(4, "little"))
+                stub.write(*rescue.give_back())
+                stub.set_registers(before, taken.narrow)
+        finally:
+            self._session.memory.drop()
 
     def _enter(self, cpu: Vcpu, saved: Registers) -> Registers:
         """Put a vCPU into kernel context; completes ``saved`` where the stub had hidden parts."""
@@ -126,12 +161,12 @@ class Caller:
             return False
         return True
 
-    def _guarded(self, cpu: Vcpu, call: Call, context: Registers) -> int:
+    def _guarded(
+        self, cpu: Vcpu, call: Call, context: Registers, preempt_at: int, preempt: bytes
+    ) -> int:
         stub = self._stub
         undo = () if call.abort is not None else call.undo
         kept = [(at, stub.read(at, size)) for at, size in undo]
-        preempt_at = cpu.percpu_base + self._preempt
-        preempt = stub.read(preempt_at, 4)
         for at, data in call.writes:
             stub.write(at, data)
         inserted: list[int] = []

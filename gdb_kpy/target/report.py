@@ -6,9 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gdb_kpy.core.errors import AbsentError, KpyError, NotReadyError
+from gdb_kpy.core.mailbox import STATE_BUSY, STATE_POSTED, Mailbox
 from gdb_kpy.core.memory import cstring, u32, u64
 from gdb_kpy.core.vcpu import Mode, Vcpu
-from gdb_kpy.target import gil, layout, symbols
+from gdb_kpy.target import gil, layout, recover, symbols
 from gdb_kpy.target.module import KpyModule
 from gdb_kpy.target.session import Session
 
@@ -50,6 +51,8 @@ class ModuleReport:
     symbols_note: str
     ready: bool
     gil: str
+    tiers: dict[str, str]
+    entries: list[str]
     counters: dict[str, int]
     layouts: dict[str, str | int]
 
@@ -150,6 +153,59 @@ def _module(session: Session, loaded: KpyModule, notes: list[str]) -> ModuleRepo
         loaded.file_note,
         bool(u32(read, info["addr.ready"])),
         owner,
+        _tiers(session, loaded, holder),
+        _entries(session, loaded),
         counters,
         layouts,
     )
+
+
+def _tiers(session: Session, loaded: KpyModule, holder: int | None) -> dict[str, str]:
+    """Say for each way of evaluating whether it works now, and if not what to do."""
+    info = loaded.info
+    read = session.memory.read
+    if not u32(read, info["addr.ready"]):
+        why = "not now: the interpreter is not running; `continue` and stop again"
+        return {"eval": why, "-run": why}
+    taken = recover.left_behind(session)
+    if taken is not None:
+        why = f"not now: vCPU {taken.thread - 1} is still in an evaluation whose debugger died; "
+        return dict.fromkeys(("eval", "-run"), why + "`kpy recover` puts it back")
+    state = Mailbox(u64(read, info["addr.run_mailbox"]), info).state(read)
+    return {
+        "eval": "available"
+        if holder is None
+        else "available once the CPU that has the GIL has run on to a safe point, which it does",
+        "-run": "not now: an evaluation is under way; `kpy eval -run` alone waits for it"
+        if state in (STATE_BUSY, STATE_POSTED)
+        else "available",
+    }
+
+
+_KINDS = ("session", "thread", "hook", "evaluation")
+_MOST_ENTRIES = 200
+
+
+def _entries(session: Session, loaded: KpyModule) -> list[str]:
+    """Tell of every way in which something is inside Python, and the kernel call it is in."""
+    info = loaded.info
+    read = session.memory.read
+    found: list[str] = []
+    at = u64(read, info["addr.entries"])
+    try:
+        task_offsets = symbols.offset_of("struct task_struct", "comm", "pid")
+        while at and len(found) < _MOST_ENTRIES:
+            kind = u32(read, at + info["off.entry.kind"])
+            task = u64(read, at + info["off.entry.task"])
+            target = u64(read, at + info["off.entry.call.target"])
+            text = _KINDS[kind] if kind < len(_KINDS) else f"kind {kind}"
+            if task:
+                comm = cstring(read, task + task_offsets["comm"], _COMM)
+                text += f" in {comm} ({u32(read, task + task_offsets['pid'])})"
+            if target:
+                text += f", calls {symbols.symbol_at(target)}"
+            found.append(text)
+            at = u64(read, at + info["off.entry.next"])
+    except KpyError as error:
+        found.append(f"cut: {error}")
+    return found

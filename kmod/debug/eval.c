@@ -14,6 +14,7 @@
 
 struct kpy_mailbox *kpy_mailbox;
 u64 kpy_debug_stack_top;
+struct kpy_rescue kpy_rescue;
 
 static void *stack, *pystack;
 static struct kpy_entry entry;

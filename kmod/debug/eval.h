@@ -46,8 +46,24 @@ struct kpy_mailbox {
 	char output[KPY_MAILBOX_OUTPUT];
 };
 
+/*
+ * What the vCPU was doing that a debugger took for its call: kept here by the debugger, so that
+ * another one can put it back if that one dies in the middle.
+ */
+struct kpy_rescue {
+	u32 taken; /* 1: the vCPU is in a call */
+	u32 thread; /* the gdbstub's number of the vCPU */
+	u32 narrow; /* it ran 32-bit code */
+	u32 preempt_count;
+	u64 preempt_at;
+	u32 reserved;
+	u32 size;
+	u8 registers[2040]; /* as the gdbstub sends them */
+};
+
 struct kpy_entry;
 
+extern struct kpy_rescue kpy_rescue;
 extern struct kpy_mailbox *kpy_mailbox, *kpy_run_mailbox;
 extern u64 kpy_debug_stack_top;
 

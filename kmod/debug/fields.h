@@ -26,6 +26,17 @@ ADDRESS("eval", kpy_debug_eval), ADDRESS("eval_abort", kpy_debug_abort),
 	OFFSET("mailbox.output", struct kpy_mailbox, output),
 	NUMBER("size.mailbox.output", KPY_MAILBOX_OUTPUT),
 
+	/* The vCPU that an evaluation took. */
+	ADDRESS("rescue", kpy_rescue), NUMBER("size.rescue", sizeof(struct kpy_rescue)),
+	OFFSET("rescue.taken", struct kpy_rescue, taken),
+	OFFSET("rescue.thread", struct kpy_rescue, thread),
+	OFFSET("rescue.narrow", struct kpy_rescue, narrow),
+	OFFSET("rescue.preempt_count", struct kpy_rescue, preempt_count),
+	OFFSET("rescue.preempt_at", struct kpy_rescue, preempt_at),
+	OFFSET("rescue.size", struct kpy_rescue, size),
+	OFFSET("rescue.registers", struct kpy_rescue, registers),
+	NUMBER("size.rescue.registers", sizeof_field(struct kpy_rescue, registers)),
+
 	/* Evaluation in the running guest. */
 	ADDRESS("run", kpy_debug_run), ADDRESS("run_interrupt", kpy_debug_run_interrupt),
 	ADDRESS("run_done", kpy_debug_run_done), ADDRESS("run_mailbox", kpy_run_mailbox),

@@ -2,7 +2,11 @@
 #include <linux/linkage.h>
 
 	.text
-/* Never executed: a debugger's breakpoint stops the CPU here. */
+/*
+ * A debugger's breakpoint stops the CPU here. If that debugger died meanwhile, the CPU waits, with
+ * interrupts off, for another one to put it back where it was.
+ */
 SYM_FUNC_START(kpy_debug_return)
-	ud2
+1:	pause
+	jmp	1b
 SYM_FUNC_END(kpy_debug_return)

@@ -6,6 +6,7 @@
 #include <linux/kernel.h>
 #include <linux/string.h>
 #include "py/qstr.h"
+#include "entry.h"
 #include "structs/field.h"
 #include "structs/lookup.h"
 
@@ -129,7 +130,7 @@ static struct kpy_ctype pointee_of(const struct kpy_types *in, u32 target)
 	return (struct kpy_ctype){};
 }
 
-/* The members that were used last: what is in a slot stays right for as long as the module is there. */
+/* The members that were used last: what is in a slot stays right for as long as names have their numbers. */
 #define CACHE_BITS 10
 static struct kpy_field cache[1 << CACHE_BITS];
 
@@ -139,12 +140,14 @@ const struct kpy_field *kpy_field_of(struct kpy_ctype record, size_t name)
 		&cache[hash_64((unsigned long)record.in ^ (u64)record.id << 20 ^ name, CACHE_BITS)];
 	struct kpy_field found = {};
 
-	if (likely(f->name == name && f->record.id == record.id && f->record.in == record.in))
+	if (likely(f->name == name && f->record.id == record.id && f->record.in == record.in &&
+		   f->epoch == kpy_epoch))
 		return f;
 	if (!kpy_field_find(record, qstr_str(name), &found))
 		return NULL;
 	kpy_require_layout(record);
 	found.name = name;
+	found.epoch = kpy_epoch;
 	found.plain = kpy_ctype_strip(found.type, &found.info);
 	found.info.name = NULL;
 	if (found.info.kind == KPY_C_POINTER)

@@ -6,6 +6,7 @@
 struct kpy_field {
 	struct kpy_ctype record; /* whose member it is */
 	size_t name; /* qstr; 0: an empty slot of the cache */
+	unsigned int epoch; /* the interpreter's life in which that is its number */
 	struct kpy_ctype type, plain; /* as declared, and behind typedefs and qualifiers */
 	struct kpy_cinfo info; /* of plain, but its name */
 	struct kpy_ctype pointee; /* of a pointer to a struct or union: that; else no type */
@@ -16,7 +17,7 @@ struct kpy_field {
 
 /*
  * The member of that name in a struct or union or in its anonymous members, false: there is
- * none. Of `f`, name, plain, info and pointee are not set.
+ * none. Of `f`, name, epoch, plain, info and pointee are not set.
  */
 bool kpy_field_find(struct kpy_ctype record, const char *name, struct kpy_field *f);
 

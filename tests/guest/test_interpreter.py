@@ -128,3 +128,23 @@ def test_a_list_that_is_sorted_is_nobody_elses(guest: LiveGuest) -> None:
     )
     assert not err
     assert out == "[1, 2, 3] {0}\nlist modified during sort\n[1, 2, 3]\n[1, 2, 3]\n"
+
+
+def test_members_of_structs_after_a_soft_reset(guest: LiveGuest) -> None:
+    """Names have other numbers then: what was found by them before is not taken for another."""
+    members = ("normal_prio", "nr_cpus_allowed", "exit_signal", "policy", "static_prio")
+    begin = b"t = lookup_struct('task_struct')(symbol('init_task'))"
+    assert guest.sh(f"rmmod kpy && {INSMOD} tests_mode=1")[0] == 0
+    try:
+        with Friendly(guest) as repl:
+            seen = []
+            for order in (members, members[::-1], members[2:] + members[:2]):
+                repl.line(begin.decode())
+                found = {name: repl.line(f"t.{name}") for name in order}
+                seen.append(dict(sorted(found.items())))
+                repl.send(b"\x04")
+                assert b"MPY: soft reboot" in repl.until(PROMPT)
+            assert seen[0]["normal_prio"] == ["120"] and seen[0]["nr_cpus_allowed"] == ["1"]
+            assert seen[0] == seen[1] == seen[2]
+    finally:
+        assert guest.sh(f"rmmod kpy && {INSMOD}")[0] == 0

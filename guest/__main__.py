@@ -38,6 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--ram-file", action="store_true", help="guest memory in a file, for fast reads"
     )
+    sub.add_argument(
+        "--one-thread", action="store_true", help="without KVM: vCPUs in turn, not at once"
+    )
     sub.add_argument("--repl-port", type=_port, default=0, metavar="P", help="default: a free one")
     sub.add_argument("--no-module", action="store_true", help="the bare kernel, without kpy.ko")
     sub.add_argument(
@@ -106,6 +109,7 @@ def _up(arguments: argparse.Namespace) -> int:
         append=arguments.append,
         kaslr=arguments.kaslr,
         ram_file=arguments.ram_file,
+        one_thread=arguments.one_thread,
         repl_port=arguments.repl_port,
         module=not arguments.no_module,
         timeout=arguments.timeout,

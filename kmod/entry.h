@@ -110,6 +110,8 @@ bool kpy_gil_try_enter(struct kpy_entry *e);
 
 /* Links the record of an entry that will start on another stack; under the GIL. */
 void kpy_entry_link(struct kpy_entry *e);
+/* Whoever leaves does this; so does a task that ends, for entries it will not come back to. */
+void kpy_entry_unlink(struct kpy_entry *e);
 
 /* The GIL for a few stores from outside Python: no entry record, no waiting for the token. */
 unsigned long kpy_gil_lock_raw(void);

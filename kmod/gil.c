@@ -181,7 +181,7 @@ void kpy_entry_link(struct kpy_entry *e)
 	kpy_entries = e;
 }
 
-static void entry_unlink(struct kpy_entry *e)
+void kpy_entry_unlink(struct kpy_entry *e)
 {
 	*e->pprev = e->next;
 	if (e->next)
@@ -274,7 +274,7 @@ bool kpy_gil_try_enter(struct kpy_entry *e)
 
 void kpy_gil_leave(struct kpy_entry *e)
 {
-	entry_unlink(e);
+	kpy_entry_unlink(e);
 	gil_unlock(e->flags);
 	kpy_entry_put_token(e);
 	WRITE_ONCE(e->mark, 0);

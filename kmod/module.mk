@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Builds kpy.ko. Called by the top Makefile with KPY= (repository), KPY_UPSTREAM= (MicroPython's
-# sources), KPY_BUILD= (build folder of one kernel release) and KDIR=, all absolute.
+# sources), KPY_BUILD= (build folder of one kernel release) and KDIR=, all absolute; KPY_STUBS= is
+# the number of stubs, when it is to be another.
 farm := $(KPY_BUILD)/module
 stage := $(KPY_BUILD)/genhdr-stage
-vars := KPY=$(KPY) KPY_BUILD=$(KPY_BUILD) KPY_UPSTREAM=$(KPY_UPSTREAM)
+vars := KPY=$(KPY) KPY_BUILD=$(KPY_BUILD) KPY_UPSTREAM=$(KPY_UPSTREAM) KPY_STUBS=$(KPY_STUBS)
 
 # Our sources that name qstrs, root pointers or modules.
 port-src := $(addprefix $(KPY)/kmod/,gil.c ffi/convert.c ffi/symbol.c ffi/memory.c ffi/call.c \
 	ffi/pointer.c ffi/globals.c ffi/listing.c ffi/variable.c \
-	ffi/stats.c ffi/modkernel_ffi.c ffi/hook_object.c ffi/later.c \
+	ffi/stats.c ffi/modkernel_ffi.c ffi/hook_object.c ffi/missed.c ffi/later.c \
 	ffi/kernel_fault.c ffi/alloc.c ffi/buffer.c ffi/handler.c ffi/original.c ffi/target.c \
 	ffi/ftrace_hook.c ffi/callback.c ffi/kprobe_hook.c ffi/registers.c ffi/tracepoint.c \
 	debug/results.c) \

@@ -78,7 +78,6 @@ void kpy_unload_init(void)
 		probe.addr = NULL;
 		return;
 	}
-	/* Its very beginning: with IBT an indirect jump must land on ENDBR, the probe lies behind. */
 	kpy_delete_module_address = kpy_kallsyms_lookup(probe.symbol_name);
 }
 

@@ -13,8 +13,8 @@ SYM_FUNC_START(kpy_delete_module_stub)
 	popq	%rdi
 	testl	%eax, %eax
 	jnz	1f
-	movq	kpy_delete_module_address(%rip), %rax
-	JMP_NOSPEC rax
+	movq	kpy_delete_module_address(%rip), %r11
+	jmp	kpy_by_return
 1:	cltq
 	RET
 SYM_FUNC_END(kpy_delete_module_stub)

@@ -13,6 +13,7 @@
 #include <linux/workqueue.h>
 #include "kpy.h"
 #include "entry.h"
+#include "own_work.h"
 #include "ffi/alloc.h"
 #include "ffi/buffer_memory.h"
 
@@ -35,8 +36,10 @@ static DECLARE_WORK(give_back_work, give_back);
 
 static void kick(struct irq_work *unused)
 {
+	kpy_own_work_begin();
 	/* Of high priority: Python that allocates in a loop must not outrun it. */
 	queue_work(system_highpri_wq, &give_back_work);
+	kpy_own_work_end();
 }
 static struct irq_work kick_work = IRQ_WORK_INIT(kick);
 

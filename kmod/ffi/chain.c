@@ -28,7 +28,7 @@ void kpy_chain_drop(struct kpy_hook *h)
 	if (above != h) {
 		while (above->below != h)
 			above = above->below;
-		above->below = h->below;
+		WRITE_ONCE(above->below, h->below);
 		WRITE_ONCE(above->original, h->original);
 	} else if (h->below) {
 		hlist_replace_rcu(&h->chain_node, &h->below->chain_node);

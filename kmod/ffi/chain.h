@@ -35,6 +35,13 @@ static __always_inline unsigned long kpy_chain_entrance(const struct kpy_hook *h
 						  : kpy_stub_address(h->slot);
 }
 
+/* What comes to the site of h, which is on top, goes on unhooked: no hook there sees it. */
+static __always_inline void kpy_chain_missed(struct kpy_hook *h, enum kpy_miss why)
+{
+	for (; h; h = READ_ONCE(h->below))
+		kpy_hook_count_miss(h, why);
+}
+
 /* Puts h on top; the hook that was there, or NULL. Under the arming lock, as all below. */
 struct kpy_hook *kpy_chain_push(struct kpy_hook *h);
 void kpy_chain_drop(struct kpy_hook *h);

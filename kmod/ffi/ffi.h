@@ -48,8 +48,6 @@ static inline mp_obj_t kpy_word_to_int(unsigned long word)
 /* The Symbol of a name of the kernel's at its address. */
 mp_obj_t kpy_symbol_new(mp_obj_t name, unsigned long address);
 
-/* Address of the first kernel symbol of that name, or 0; knows aliases. Any context. */
-unsigned long kpy_resolve(const char *name);
 
 /* May the address be called? Any context. */
 bool kpy_is_text(unsigned long address);

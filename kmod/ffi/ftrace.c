@@ -19,12 +19,12 @@ static __always_inline bool let_through(struct kpy_hook *h, unsigned long parent
 	/* What this module calls for its own needs; calls that Python code asked for are others. */
 	if (unlikely(within_module(parent_ip, THIS_MODULE)) &&
 	    parent_ip != (unsigned long)kpy_guard_returns) {
-		kpy_hook_count_recursion(h);
+		kpy_chain_missed(h, KPY_MISS_RECURSION);
 		return true;
 	}
 	/* Nothing would hold the removal of the hook up. */
 	if (unlikely(!rcu_is_watching())) {
-		kpy_hook_count_not_ready(h);
+		kpy_chain_missed(h, KPY_MISS_NOT_READY);
 		return true;
 	}
 	return false;

@@ -43,6 +43,7 @@ static mp_obj_t new_ftrace(mp_obj_t target, mp_obj_t f, bool typed)
 		kpy_raise_untraceable(
 			EINVAL, &t,
 			"cannot be traced: the kernel marks it notrace, or it is assembly");
+	kpy_target_must_return(&t);
 	n = kpy_target_args(&t, typed, &types);
 	h = kpy_hook_new_at(&ftrace_kind, f, &t, types);
 	h->n_args = kpy_handler_args(f, "orig", n < 0 ? 6 : n, n >= 0);

@@ -2,7 +2,9 @@
 #include <linux/linkage.h>
 #include <linux/objtool.h>
 #include <asm/nospec-branch.h>
+#include <asm/unwind_hints.h>
 #include "entry_asm.inc"
+#include "ffi/call_asm.inc"
 
 	.text
 /*
@@ -26,7 +28,7 @@ SYM_FUNC_START(kpy_guard_call)
 	movq	32(%r10), %r8
 	movq	40(%r10), %r9
 	xorl	%eax, %eax	/* variadic functions: no vector registers hold arguments */
-	CALL_NOSPEC r11
+	KPY_CALL_R11
 SYM_INNER_LABEL(kpy_guard_returns, SYM_L_GLOBAL)
 	movq	%rbp, %rsp
 	popq	%rbp
@@ -60,3 +62,11 @@ STACK_FRAME_NON_STANDARD kpy_guard_jump
 SYM_FUNC_START(kpy_guard_return)
 	RET
 SYM_FUNC_END(kpy_guard_return)
+
+/* Goes to the address in r11, with the stack of whoever called or jumped here. */
+SYM_CODE_START(kpy_by_return)
+	UNWIND_HINT_FUNC
+	pushq	%r11
+	UNWIND_HINT_FUNC
+	RET
+SYM_CODE_END(kpy_by_return)

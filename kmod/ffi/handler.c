@@ -130,7 +130,8 @@ mp_obj_t kpy_handler_call(struct kpy_hook *h, const struct kpy_invocation *inv, 
 		args[n++] = first;
 	for (i = 0; i < h->n_args; i++) {
 		size_t at = i + h->skip;
-		unsigned long word = at < 6 ? inv->args[at] : inv->stack_args[at - 6];
+		unsigned long word = at < 6 ? inv->args[at]
+					    : kpy_stack_word(inv->stack_args + at - 6);
 
 		args[n++] = h->types ? kpy_hook_arg(h->types, i, word)
 				     : mp_obj_new_int_from_uint(word);

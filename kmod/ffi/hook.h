@@ -15,7 +15,9 @@
 #include <linux/list.h>
 #include <linux/stddef.h>
 #include <linux/timer.h>
+#include <linux/uaccess.h>
 #include "entry.h"
+#include "own_work.h"
 
 struct kpy_hook;
 struct kpy_stub_frame;
@@ -32,11 +34,21 @@ struct kpy_invocation {
 	const unsigned long *args, *stack_args;
 	struct pt_regs *regs; /* where all registers are known */
 	unsigned long result; /* of the handler */
+	struct task_struct *task; /* linked: whose stack this is on */
+	struct list_head originals; /* of calls that are in the original without being in Python */
 	bool in_original; /* it is being called, by orig() */
 	bool ran; /* the original returned this: */
 	unsigned long original;
 	u64 outside; /* TSC cycles spent in the original */
 };
+
+/* A word that may be an argument on the stack, or lie above its end: then 0. */
+static inline unsigned long kpy_stack_word(const unsigned long *at)
+{
+	unsigned long word;
+
+	return copy_from_kernel_nofault(&word, at, sizeof(word)) ? 0 : word;
+}
 
 struct kpy_hook_kind {
 	const char *name;
@@ -56,6 +68,17 @@ enum kpy_hook_state {
 	KPY_HOOK_ARMED,
 	KPY_HOOK_DISARMED, /* the kernel has forgotten it */
 	KPY_HOOK_IDLE, /* nobody is in it */
+};
+
+/* Why a call did not enter Python. */
+enum kpy_miss {
+	KPY_MISS_RECURSION, /* the interpreter, the module or the handler made it */
+	KPY_MISS_NMI,
+	KPY_MISS_NO_STACK, /* too little of it is left, or it is of an unknown kind */
+	KPY_MISS_NO_ROOM, /* too many calls are in Python, or in originals */
+	KPY_MISS_BUSY, /* the GIL was taken for too long */
+	KPY_MISS_NOT_READY, /* the hook is disabled, the interpreter restarts, or RCU is idle */
+	KPY_MISSES,
 };
 
 struct kpy_hook {
@@ -79,8 +102,7 @@ struct kpy_hook {
 	char target[48]; /* name of what is hooked, "" for none */
 	/* What happened, under the GIL. */
 	u64 hits, total_tsc;
-	/* What did not: these are counted without the GIL. */
-	atomic_long_t recursions, nmi, no_stack, no_room, busy, not_ready;
+	atomic_long_t missed[KPY_MISSES]; /* what did not: counted without the GIL */
 	atomic_t in_flight;
 	/* Where the stub goes on without Python, and what orig() calls; 0: it returns 0. */
 	unsigned long original;
@@ -112,9 +134,31 @@ void kpy_hook_run(struct kpy_hook *h);
 unsigned long kpy_hook_run_stub(struct kpy_hook *h, struct kpy_stub_frame *frame);
 /* The same for a stub with all registers, which it changes to go on. */
 void kpy_hook_run_reg_stub(struct kpy_hook *h, struct pt_regs *regs);
-/* A call that had to be let through before it came so far. Any context. */
-void kpy_hook_count_recursion(struct kpy_hook *h);
-void kpy_hook_count_not_ready(struct kpy_hook *h);
+/* missed.c: a call that had to be let through. Any context. */
+void kpy_hook_count_miss(struct kpy_hook *h, enum kpy_miss why);
+unsigned long kpy_hook_missed(const struct kpy_hook *h);
+/* Adds the counts, all or those that are not 0, to a dict by the names of the reasons. Under the GIL. */
+void kpy_hook_misses(mp_obj_t dict, const atomic_long_t counts[KPY_MISSES], bool all);
+extern atomic_long_t kpy_all_misses[KPY_MISSES]; /* since load */
+/*
+ * The current task ends and will not come back from the original it is in: the hook need not
+ * wait for it. Under the GIL; and the same for calls that are in no Python.
+ */
+void kpy_hook_abandon(struct kpy_entry *e);
+void kpy_hook_abandon_originals(void);
+/* One of those calls, which does not return. Under the GIL. */
+struct kpy_invocation *kpy_hook_some_original(void);
+
+/* Between the stubs and hook.c. How a call of a hook went: */
+enum kpy_outcome {
+	KPY_MISSED, /* it did not enter Python */
+	KPY_DONE,
+	KPY_FAILED, /* an exception */
+};
+enum kpy_outcome kpy_hook_try(struct kpy_invocation *inv);
+/* It is no longer in flight. */
+void kpy_hook_leave(struct kpy_hook *h);
+
 /* Stops new entries; the rest is done by a worker. Under the GIL. */
 void kpy_hook_remove(struct kpy_hook *h);
 
@@ -128,11 +172,32 @@ void kpy_hooks_end(void);
 /* Calls f for each hook that is not removed. Under the GIL. */
 void kpy_hooks_each(void (*f)(struct kpy_hook *h, void *arg), void *arg);
 
+/*
+ * exits.c: tasks that end inside a hook are looked for from now on. Under the
+ * arming lock; may sleep.
+ */
+void kpy_exits_watch(void);
+void kpy_exits_unwatch(void);
+
 int kpy_hooks_init(void);
 void kpy_hooks_exit(void);
+/* arm.c: the task that arms or disarms a hook. */
+extern struct task_struct *kpy_hook_arming;
+
+/* Does the interpreter, or the module around it, call what is hooked? */
+static inline bool kpy_hook_is_own_doing(void)
+{
+	return kpy_gil_is_mine() || unlikely(READ_ONCE(kpy_hook_arming) == current) ||
+	       kpy_own_work();
+}
+
+/* report.c: disables the hook, and tells its session and dmesg why. Under the GIL. */
+void kpy_hook_report(struct kpy_hook *h, mp_obj_t error);
 /* reap.c */
 extern struct list_head kpy_hooks;
 void kpy_hooks_reap_exit(void);
+/* Waits until the worker is done with what was removed before. Without the GIL; may sleep. */
+void kpy_hooks_settle(void);
 /* Someone left a removed hook, or its object died: the worker looks again. Any context. */
 void kpy_hooks_kick_reaper(void);
 
@@ -163,6 +228,13 @@ struct kpy_target {
 
 /* Fills it in from a name, Symbol or address. Raises ValueError, OSError. Under the GIL. */
 void kpy_target_find(mp_obj_t what, struct kpy_target *t);
+/* Does the scheduler go from one task to another there? That the kernel marks notrace only. */
+bool kpy_target_switches_tasks(const struct kpy_target *t);
+/*
+ * For hooks that call the original: raises OSError where a task is as good as dead. Others that
+ * never return are no trouble, see exits.c.
+ */
+void kpy_target_must_return(const struct kpy_target *t);
 /*
  * How many arguments t takes, -1: unknown; and when typed, of what types, or ValueError.
  * Under the GIL, given up.
@@ -195,7 +267,6 @@ void kpy_hooks_collect(void (*root)(mp_obj_t *object));
 /* Totals since load, for stats(). */
 struct kpy_hook_totals {
 	unsigned long process, softirq, hardirq; /* entries by context */
-	unsigned long recursions, nmi, no_stack, no_room, busy, not_ready;
 };
 extern struct kpy_hook_totals kpy_hook_totals;
 #endif

@@ -27,10 +27,10 @@ typedef struct {
 static mp_obj_t hook_value(hook_object_t *o, qstr attr)
 {
 	return MP_OBJ_NEW_QSTR(MP_QSTR_hits), MP_OBJ_NEW_QSTR(MP_QSTR_missed),
-	       MP_OBJ_NEW_QSTR(MP_QSTR_recursions), MP_OBJ_NEW_QSTR(MP_QSTR_last_error),
-	       MP_OBJ_NEW_QSTR(MP_QSTR_enabled), MP_OBJ_NEW_QSTR(MP_QSTR_total_ns),
-	       MP_OBJ_NEW_QSTR(MP_QSTR_kind), MP_OBJ_NEW_QSTR(MP_QSTR_handler),
-	       MP_OBJ_NEW_QSTR(MP_QSTR_target);
+	       MP_OBJ_NEW_QSTR(MP_QSTR_missed_by), MP_OBJ_NEW_QSTR(MP_QSTR_recursions),
+	       MP_OBJ_NEW_QSTR(MP_QSTR_last_error), MP_OBJ_NEW_QSTR(MP_QSTR_enabled),
+	       MP_OBJ_NEW_QSTR(MP_QSTR_total_ns), MP_OBJ_NEW_QSTR(MP_QSTR_kind),
+	       MP_OBJ_NEW_QSTR(MP_QSTR_handler), MP_OBJ_NEW_QSTR(MP_QSTR_target);
 }
 #else
 #define REMOVE(o) remove_hook((o)->hook)
@@ -109,24 +109,22 @@ static void rearm(struct kpy_hook *h)
 		mp_raise_OSError(-err);
 }
 
-static unsigned long missed(const struct kpy_hook *h)
-{
-	return atomic_long_read(&h->recursions) + atomic_long_read(&h->nmi) +
-	       atomic_long_read(&h->no_stack) + atomic_long_read(&h->no_room) +
-	       atomic_long_read(&h->busy) + atomic_long_read(&h->not_ready);
-}
-
 static mp_obj_t hook_value(hook_object_t *o, qstr attr)
 {
 	struct kpy_hook *h = o->hook;
+	mp_obj_t dict;
 
 	switch (attr) {
 	case MP_QSTR_hits:
 		return mp_obj_new_int_from_ull(h->hits);
 	case MP_QSTR_missed:
-		return mp_obj_new_int_from_uint(missed(h));
+		return mp_obj_new_int_from_uint(kpy_hook_missed(h));
 	case MP_QSTR_recursions:
-		return mp_obj_new_int_from_uint(atomic_long_read(&h->recursions));
+		return mp_obj_new_int_from_uint(atomic_long_read(&h->missed[KPY_MISS_RECURSION]));
+	case MP_QSTR_missed_by:
+		dict = mp_obj_new_dict(0);
+		kpy_hook_misses(dict, h->missed, false);
+		return dict;
 	case MP_QSTR_last_error:
 		return h->last_error ? h->last_error : mp_const_none;
 	case MP_QSTR_enabled:

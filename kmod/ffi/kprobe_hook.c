@@ -78,6 +78,10 @@ static mp_obj_t new_kprobe(mp_obj_t target, mp_obj_t what_in, mp_obj_t f, bool t
 		t.site = 0;
 	if (t.offset && !t.site && !regs)
 		kpy_raise_untraceable(EINVAL, &t, "is not the beginning of a function");
+	if (what == KPY_ARGS_MODIFY || what == KPY_RETURN)
+		kpy_target_must_return(&t);
+	if (!t.site && kpy_target_switches_tasks(&t))
+		kpy_raise_untraceable(EINVAL, &t, "cannot be hooked: tasks are switched there");
 	if (!regs)
 		n = kpy_target_args(&t, typed, &types);
 	h = kpy_hook_new_at(&kinds[what][!t.site], f, &t, types);

@@ -83,11 +83,11 @@ static int on_probe(struct kprobe *kprobe, struct pt_regs *regs)
 		return 0;
 	/* The breakpoint itself counts as one NMI. */
 	if ((preempt_count() & NMI_MASK) > NMI_OFFSET) {
-		atomic_long_inc(&h->nmi);
+		kpy_chain_missed(h, KPY_MISS_NMI);
 		return 0;
 	}
 	if (!rcu_is_watching()) {
-		kpy_hook_count_not_ready(h);
+		kpy_chain_missed(h, KPY_MISS_NOT_READY);
 		return 0;
 	}
 	regs->ip = kpy_chain_entrance(h);
@@ -99,34 +99,39 @@ static void no_jump(struct kprobe *p, struct pt_regs *regs, unsigned long flags)
 {
 }
 
+static struct kpy_probe *new_probe(unsigned long address)
+{
+	struct kpy_probe *p = kzalloc(sizeof(*p), GFP_KERNEL);
+
+	if (p) {
+		p->kprobe.addr = (void *)address;
+		p->kprobe.pre_handler = on_probe;
+		p->kprobe.post_handler = no_jump;
+	}
+	return p;
+}
+
 int kpy_probe_arm(struct kpy_hook *h)
 {
-	struct kpy_probe *p;
-	int err = 0;
+	struct kpy_hook *below;
+	int err;
 
 	h->site = h->address;
-	if (kpy_chain_push(h)) {
-		p = h->below->probe;
-	} else {
-		p = kzalloc(sizeof(*p), GFP_KERNEL);
-		if (p) {
-			p->kprobe.addr = (void *)h->address;
-			p->kprobe.pre_handler = on_probe;
-			p->kprobe.post_handler = no_jump;
-			err = register_kprobe(&p->kprobe);
-		} else {
-			err = -ENOMEM;
-		}
-		if (err) {
-			kpy_chain_drop(h);
-			kfree(p);
-			return err;
-		}
-	}
-	p->holders++;
-	h->probe = p;
+	below = kpy_chain_top(h->site);
+	/* Complete before anyone can come here. */
+	h->probe = below ? below->probe : new_probe(h->address);
+	if (!h->probe)
+		return -ENOMEM;
+	h->probe->holders++;
 	h->armed = true;
-	return 0;
+	kpy_chain_push(h);
+	err = below ? 0 : register_kprobe(&h->probe->kprobe);
+	if (err) {
+		h->armed = false;
+		kpy_chain_drop(h);
+		kfree(h->probe);
+	}
+	return err;
 }
 
 void kpy_probe_disarm(struct kpy_hook *h)

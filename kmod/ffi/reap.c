@@ -17,6 +17,7 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include "kpy.h"
+#include "own_work.h"
 #include "ffi/hook.h"
 #include "ffi/stub.h"
 
@@ -28,7 +29,9 @@ static DECLARE_WORK(reap_work, reap);
 
 static void kick_reaper(struct irq_work *unused)
 {
+	kpy_own_work_begin();
 	schedule_work(&reap_work);
+	kpy_own_work_end();
 }
 /* Under the GIL no work may be queued. An irq_work may, and runs once interrupts are on again. */
 static struct irq_work reap_kick = IRQ_WORK_INIT(kick_reaper);
@@ -36,6 +39,12 @@ static struct irq_work reap_kick = IRQ_WORK_INIT(kick_reaper);
 void kpy_hooks_kick_reaper(void)
 {
 	irq_work_queue(&reap_kick);
+}
+
+void kpy_hooks_settle(void)
+{
+	irq_work_sync(&reap_kick);
+	flush_work(&reap_work);
 }
 
 void kpy_hook_remove(struct kpy_hook *h)
@@ -176,28 +185,35 @@ static bool any_left(void)
 static void report_left(void)
 {
 	unsigned long flags = kpy_gil_lock_raw(), target = 0;
-	struct task_struct *task = NULL;
-	char name[64] = "";
+	struct kpy_invocation *inv = kpy_hook_some_original();
+	struct kpy_hook *h = inv ? inv->hook : NULL;
+	struct task_struct *task = inv ? inv->task : NULL;
+	char name[64] = "", where[64] = "Python";
 	struct kpy_entry *e;
 
-	for (e = kpy_entries; e && !task; e = e->next) {
-		struct kpy_hook *h = e->what;
-
-		if (e->kind != KPY_HOOK || !h)
+	if (inv)
+		target = inv->hook->original;
+	for (e = kpy_entries; e && !h; e = e->next) {
+		if (e->kind != KPY_HOOK || !e->what)
 			continue;
+		h = e->what;
 		task = e->task;
-		get_task_struct(task);
 		target = e->call.target;
+	}
+	if (h) {
+		get_task_struct(task);
 		snprintf(name, sizeof(name), "%s hook%s%s", h->kind->name,
 			 h->target[0] ? " on " : "", h->target);
 	}
 	kpy_gil_unlock_raw(flags);
-	if (!task) {
+	if (!h) {
 		pr_warn("hooks are not removed yet\n");
 		return;
 	}
-	pr_warn("%s: task %s (pid %d) does not return: it is in %ps\n", name, task->comm, task->pid,
-		(void *)target);
+	if (target)
+		snprintf(where, sizeof(where), "%ps", (void *)target);
+	pr_warn("%s: task %s (pid %d) does not return: it is in %s\n", name, task->comm, task->pid,
+		where);
 	put_task_struct(task);
 }
 
@@ -233,8 +249,7 @@ void kpy_hooks_reap_exit(void)
 {
 	struct kpy_hook *h, *next;
 
-	irq_work_sync(&reap_kick);
-	flush_work(&reap_work);
+	kpy_hooks_settle();
 	/* Idle ones whose objects died with the interpreter. */
 	list_for_each_entry_safe (h, next, &kpy_hooks, list)
 		kpy_hook_free(h);

@@ -24,16 +24,6 @@ bool kpy_is_completing(void)
 	return kpy_current->completing;
 }
 
-unsigned long kpy_resolve(const char *name)
-{
-	unsigned long address = kpy_kallsyms_lookup(name);
-	const char *alias;
-
-	for (size_t i = 0; !address && (alias = kpy_ksym_alias(name, i)); i++)
-		address = kpy_kallsyms_lookup(alias);
-	return address;
-}
-
 static size_t find(const char *name, const char *module, size_t skip, struct kpy_ksym *found,
 		   size_t max)
 {
@@ -153,7 +143,7 @@ static void near_names(const char *name, vstr_t *text)
 		vstr_add_char(text, '?');
 }
 
-void kpy_raise_no_symbol(mp_obj_t name_in, const char *module)
+void kpy_raise_no_symbol(const mp_obj_type_t *error, mp_obj_t name_in, const char *module)
 {
 	const char *name = mp_obj_str_get_str(name_in), *instead = hint(name);
 	vstr_t text;
@@ -166,7 +156,7 @@ void kpy_raise_no_symbol(mp_obj_t name_in, const char *module)
 		vstr_printf(&text, ": it is inline; use %s", instead);
 	else
 		near_names(name, &text);
-	mp_raise_type_arg(&mp_type_NameError, mp_obj_new_str_from_vstr(&text));
+	mp_raise_type_arg(error, mp_obj_new_str_from_vstr(&text));
 }
 
 void kpy_raise_near(mp_obj_t name_in)

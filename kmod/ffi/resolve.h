@@ -11,8 +11,8 @@
  */
 bool kpy_resolve_symbol(mp_obj_t *name, const char *module, mp_int_t n, unsigned long *address);
 
-/* NameError for a name that the kernel, or its module, does not have, with those that are like it. */
-void kpy_raise_no_symbol(mp_obj_t name, const char *module);
+/* Raises an error for a name that the kernel, or its module, does not have, with those that are like it. */
+void kpy_raise_no_symbol(const mp_obj_type_t *error, mp_obj_t name, const char *module);
 /* The same for a global name; returns when there is none like it or nobody would read it. */
 void kpy_raise_near(mp_obj_t name);
 

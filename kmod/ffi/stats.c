@@ -23,10 +23,7 @@ static void put(mp_obj_t dict, qstr name, u64 value)
 #endif
 
 #ifdef NO_QSTR
-#define put_hooks(dict)                                                                     \
-	MP_QSTR_process, MP_QSTR_softirq, MP_QSTR_hardirq, MP_QSTR_recursions, MP_QSTR_nmi, \
-		MP_QSTR_no_stack, MP_QSTR_no_room, MP_QSTR_busy, MP_QSTR_not_ready,         \
-		MP_QSTR_in_flight
+#define put_hooks(dict) MP_QSTR_process, MP_QSTR_softirq, MP_QSTR_hardirq, MP_QSTR_in_flight
 #else
 /* Calls of hooks by the context they ran in, and those that could not enter, by the reason. */
 static void put_hooks(mp_obj_t dict)
@@ -39,12 +36,7 @@ static void put_hooks(mp_obj_t dict)
 	put(dict, MP_QSTR_process, t->process);
 	put(dict, MP_QSTR_softirq, t->softirq);
 	put(dict, MP_QSTR_hardirq, t->hardirq);
-	put(dict, MP_QSTR_recursions, t->recursions);
-	put(dict, MP_QSTR_nmi, t->nmi);
-	put(dict, MP_QSTR_no_stack, t->no_stack);
-	put(dict, MP_QSTR_no_room, t->no_room);
-	put(dict, MP_QSTR_busy, t->busy);
-	put(dict, MP_QSTR_not_ready, t->not_ready);
+	kpy_hook_misses(dict, kpy_all_misses, true);
 	put(dict, MP_QSTR_in_flight, in_flight);
 }
 #endif

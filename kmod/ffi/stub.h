@@ -6,7 +6,10 @@
 #pragma once
 
 #ifndef KPY_STUBS
-#define KPY_STUBS 512 /* make module STUBS=N */
+#define KPY_STUBS 512 /* make STUBS=N */
+#endif
+#if KPY_STUBS < 1 || KPY_STUBS > 16384
+#error "STUBS= is the number of hooks that can be there at once: 1 to 16384"
 #endif
 #define KPY_STUB_SIZE 16
 

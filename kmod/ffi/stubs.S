@@ -10,6 +10,7 @@
 #include <asm/nospec-branch.h>
 #include <asm/segment.h>
 #include <asm/unwind_hints.h>
+#include "ffi/call_asm.inc"
 #include "ffi/stub.h"
 
 	.text
@@ -144,7 +145,7 @@ SYM_FUNC_START(kpy_call_words)
 	movq	32(%r10), %r8
 	movq	40(%r10), %r9
 	xorl	%eax, %eax
-	CALL_NOSPEC r11
+	KPY_CALL_R11
 SYM_INNER_LABEL(kpy_call_returns, SYM_L_GLOBAL)
 	movq	%rbp, %rsp
 	popq	%rbp

@@ -25,7 +25,7 @@
 #ifdef NO_QSTR
 #define kpy_module_generation() 0
 #define kpy_resolve_symbol(a, b, c, d) 0
-#define kpy_raise_no_symbol(name, module)
+#define kpy_raise_no_symbol(error, name, module)
 #endif
 
 static inline bool is_callable(const kpy_symbol_t *self)
@@ -79,7 +79,7 @@ static mp_obj_t symbol(size_t n_args, const mp_obj_t *pos_args, mp_map_t *kw_arg
 	if (args[ARG_MODULE].u_obj != mp_const_none)
 		module = mp_obj_str_get_str(args[ARG_MODULE].u_obj);
 	if (!kpy_resolve_symbol(&name, module, n, &address))
-		kpy_raise_no_symbol(name, module);
+		kpy_raise_no_symbol(&mp_type_NameError, name, module);
 	return kpy_symbol_new(name, address);
 }
 MP_DEFINE_CONST_FUN_OBJ_KW(kpy_symbol_obj, 1, symbol);

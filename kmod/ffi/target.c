@@ -16,8 +16,20 @@
 #include "ffi/ftrace.h"
 #include "ffi/hook_types.h"
 #include "ffi/prototype.h"
+#include "ffi/resolve.h"
 #include "ffi/stub.h"
 #include "kpy.h"
+
+/* The address of a function that Python code names. Raises ValueError. */
+static unsigned long named(mp_obj_t name)
+{
+	unsigned long address;
+
+	if (kpy_resolve_symbol(&name, NULL, -1, &address))
+		return address;
+	kpy_raise_no_symbol(&mp_type_ValueError, name, NULL);
+	return 0;
+}
 
 void kpy_target_find(mp_obj_t what, struct kpy_target *t)
 {
@@ -25,16 +37,7 @@ void kpy_target_find(mp_obj_t what, struct kpy_target *t)
 	unsigned long size = 0;
 	static int (*find_size)(unsigned long, unsigned long *, unsigned long *);
 
-	if (mp_obj_is_str(what)) {
-		const char *name = mp_obj_str_get_str(what);
-
-		t->address = kpy_resolve(name);
-		if (!t->address)
-			mp_raise_msg_varg(&mp_type_ValueError,
-					  MP_ERROR_TEXT("kernel symbol '%s' not found"), name);
-	} else {
-		t->address = kpy_to_address(what);
-	}
+	t->address = mp_obj_is_str(what) ? named(what) : kpy_to_address(what);
 	if (!find_size)
 		find_size = (void *)kpy_kallsyms_lookup("kallsyms_lookup_size_offset");
 	t->offset = 0;
@@ -57,6 +60,23 @@ void kpy_target_find(mp_obj_t what, struct kpy_target *t)
 	if (within_module(t->address, THIS_MODULE))
 		kpy_raise_untraceable(EINVAL, t, "cannot be hooked: it is part of kpy");
 	t->site = kpy_ftrace_site(t->address);
+}
+
+bool kpy_target_switches_tasks(const struct kpy_target *t)
+{
+	static unsigned long from, to;
+
+	if (!from) {
+		to = kpy_kallsyms_lookup("__sched_text_end");
+		from = kpy_kallsyms_lookup("__sched_text_start");
+	}
+	return t->address >= from && t->address < to && !kpy_ftrace_site(t->address - t->offset);
+}
+
+void kpy_target_must_return(const struct kpy_target *t)
+{
+	if (t->address - t->offset == kpy_kallsyms_lookup("do_task_dead"))
+		kpy_raise_untraceable(EINVAL, t, "cannot be hooked so: no task comes back from it");
 }
 
 /* The module that has the code at address, which then cannot be unloaded; NULL: none. */
@@ -93,6 +113,13 @@ struct kpy_hook *kpy_hook_new_at(const struct kpy_hook_kind *kind, mp_obj_t hand
 		h->owner = hold_module(t->address);
 	}
 	h->slot = kpy_stub_take(h);
+	if (h->slot < 0 && kpy_may_sleep(kpy_current)) {
+		struct kpy_entry *e = kpy_gil_release();
+
+		kpy_hooks_settle();
+		kpy_gil_acquire(e);
+		h->slot = kpy_stub_take(h);
+	}
 	if (h->slot < 0) {
 		kpy_hook_remove(h);
 		mp_raise_msg_varg(&mp_type_OSError,

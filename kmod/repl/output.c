@@ -4,12 +4,16 @@
  * without a session, to dmesg line by line.
  */
 #include <linux/irq_work.h>
+#include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
+#include <linux/percpu.h>
+#include <linux/preempt.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
 #include "kpy.h"
 #include "entry.h"
+#include "own_work.h"
 #include "repl/output.h"
 #include "repl/ring.h"
 #include "repl/session.h"
@@ -22,19 +26,44 @@
 bool kpy_output_pending;
 DECLARE_WAIT_QUEUE_HEAD(kpy_output_wait);
 
+DEFINE_PER_CPU(bool, kpy_own_interrupt);
+
 static struct kpy_ring log_ring;
 static struct task_struct *log_task;
 
 static void wake_carriers(struct irq_work *work)
 {
+	kpy_own_work_begin();
 	wake_up_all(&kpy_output_wait);
 	kpy_files_kick();
+	kpy_own_work_end();
 }
 static struct irq_work kick_work = IRQ_WORK_INIT(wake_carriers);
 
+#define HARDIRQ_KICKS 64
+
+/*
+ * A hook on the way of that very interrupt (irq_work_run()), which prints, would raise it again and
+ * again: those of one jiffy are limited. The carriers look by themselves every second.
+ */
+static bool too_many_kicks(void)
+{
+	static DEFINE_PER_CPU(unsigned long, jiffy);
+	static DEFINE_PER_CPU(unsigned int, kicks);
+
+	if (!in_hardirq())
+		return false;
+	if (this_cpu_read(jiffy) != jiffies) {
+		this_cpu_write(jiffy, jiffies);
+		this_cpu_write(kicks, 0);
+	}
+	return this_cpu_inc_return(kicks) > HARDIRQ_KICKS;
+}
+
 void kpy_output_kick(void)
 {
-	irq_work_queue(&kick_work);
+	if (likely(!too_many_kicks()))
+		irq_work_queue(&kick_work);
 }
 
 /* Under the GIL, which it gives up while it waits for room. */
@@ -83,7 +112,7 @@ static size_t next_line(char *line, bool flush)
 	return flush || i == LOG_LINE_MAX - 1 ? i : 0;
 }
 
-static int log_main(void *unused)
+int kpy_log_main(void *unused)
 {
 	static char line[LOG_LINE_MAX];
 	bool stop = false;
@@ -91,8 +120,8 @@ static int log_main(void *unused)
 	while (!stop) {
 		size_t n;
 
-		wait_event_interruptible(kpy_output_wait,
-					 kpy_ring_used(&log_ring) || kthread_should_stop());
+		wait_event_interruptible_timeout(
+			kpy_output_wait, kpy_ring_used(&log_ring) || kthread_should_stop(), HZ);
 		stop = kthread_should_stop();
 		/* A piece without its end of line gets a moment to become a line. */
 		if (!stop && !next_line(line, false))
@@ -103,6 +132,7 @@ static int log_main(void *unused)
 				n--;
 			if (n)
 				pr_info("%.*s\n", (int)n, line);
+			cond_resched();
 		}
 	}
 	return 0;
@@ -114,7 +144,7 @@ int kpy_output_init(void)
 	log_ring.buf = kvmalloc(LOG_RING_SIZE, GFP_KERNEL);
 	if (!log_ring.buf)
 		return -ENOMEM;
-	log_task = kthread_run(log_main, NULL, "kpy-log");
+	log_task = kthread_run(kpy_log_main, NULL, "kpy-log");
 	if (IS_ERR(log_task)) {
 		kvfree(log_ring.buf);
 		return PTR_ERR(log_task);

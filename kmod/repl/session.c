@@ -10,6 +10,7 @@
 #include "py/runtime.h"
 #include "shared/runtime/pyexec.h"
 #include "kpy.h"
+#include "own_work.h"
 #include "debug/info.h"
 #include "ffi/hook.h"
 #include "repl/output.h"
@@ -37,21 +38,22 @@ void kpy_session_left_behind(struct kpy_session *s)
 	mutex_unlock(&sessions_lock);
 }
 
-static int writer_main(void *arg)
+int kpy_writer_main(void *arg)
 {
 	struct kpy_session *s = arg;
 	const char *piece;
 	size_t n;
 
 	do {
-		wait_event_interruptible(kpy_output_wait,
-					 kpy_ring_used(&s->out) || kthread_should_stop());
+		wait_event_interruptible_timeout(
+			kpy_output_wait, kpy_ring_used(&s->out) || kthread_should_stop(), HZ);
 		while ((n = kpy_ring_peek(&s->out, &piece))) {
 			ssize_t sent = s->transport->send(s, piece, n);
 
 			/* A dead connection swallows output; the reader notices its end. */
 			kpy_ring_skip(&s->out, sent > 0 ? sent : n);
 			wake_up_all(&s->wait);
+			cond_resched();
 		}
 	} while (!kthread_should_stop());
 	return 0;
@@ -152,7 +154,7 @@ static int start_threads(struct kpy_session *s)
 		kthread_stop(s->runner);
 		return PTR_ERR(s->reader);
 	}
-	s->writer = kthread_create(writer_main, s, "kpy-out-%u", s->id);
+	s->writer = kthread_create(kpy_writer_main, s, "kpy-out-%u", s->id);
 	if (IS_ERR(s->writer)) {
 		kthread_stop(s->runner);
 		kthread_stop(s->reader);

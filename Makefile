@@ -3,6 +3,7 @@
 #
 #   KREL=   another kernel release of the mirror   KDIR=   a kernel tree of your own
 #   LAYOUT_HEADERS=   more headers whose structs go into the layout table
+#   STUBS=   how many hooks and callbacks can be there at once (512)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -15,6 +16,7 @@ PYTHON := /usr/bin/python3
 VENV := .venv/bin/python
 KREL ?=
 KDIR ?=
+STUBS ?=
 
 TOP := $(CURDIR)
 c-files = $(shell git ls-files 'kmod/*.[ch]' 'micropython/*.[ch]' ':!kmod/debug/fields.h' \
@@ -25,7 +27,7 @@ second = $(MAKE) -f Makefile $(1) release="$$(cat build/release)"
 out = build/$(release)
 kernel-field = $$($(PYTHON) -c 'import json; print(json.load(open("$(out)/kernel.json"))["$(1)"])')
 
-.PHONY: all help packages kernel micropython venv module demo test test-upstream soak lint bench repl clean
+.PHONY: all help packages kernel micropython venv module demo test test-upstream soak storm lint bench repl clean
 
 all: module ## Build everything: plugin, layout table, kpy.ko
 
@@ -55,7 +57,8 @@ module: kernel micropython venv ## Build build/<release>/kpy.ko
 		--plugin $(out)/plugin/kpy_layout.so -o $(out)/layout.table \
 		$(if $(LAYOUT_HEADERS),--headers $(LAYOUT_HEADERS))
 	@$(MAKE) -j$$(nproc) -f kmod/module.mk KPY=$(TOP) KPY_BUILD=$(TOP)/$(out) \
-		KPY_UPSTREAM=$$(readlink -f build/micropython) KDIR="$(call kernel-field,kdir)"
+		KPY_UPSTREAM=$$(readlink -f build/micropython) KDIR="$(call kernel-field,kdir)" \
+		KPY_STUBS=$(STUBS)
 
 demo: module ## Show what kpy is: boot, load, run Python, attach GDB
 	@$(PYTHON) -m guest.demo
@@ -71,6 +74,9 @@ test-upstream: module ## Run MicroPython's own test suite in a guest
 
 soak: module ## Everything at once for SECONDS=600, then 200 loads
 	@$(VENV) tests/soak/load.py --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) $(SOAK)
+
+storm: module ## Hooks in a storm for SECONDS=600
+	@$(VENV) tests/soak/storm.py --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) $(SOAK)
 
 lint: venv ## Check format, style and types
 	@$(VENV) -m ruff format --check .

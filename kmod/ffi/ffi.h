@@ -48,7 +48,6 @@ static inline mp_obj_t kpy_word_to_int(unsigned long word)
 /* The Symbol of a name of the kernel's at its address. */
 mp_obj_t kpy_symbol_new(mp_obj_t name, unsigned long address);
 
-
 /* May the address be called? Any context. */
 bool kpy_is_text(unsigned long address);
 /* The same for the kernel's own text, which does not change. */

@@ -138,6 +138,12 @@ void *kpy_memset(void *to, int byte, size_t n)
 		asm volatile("rep stosq" : "+D"(at), "+c"(words) : "a"(value) : "memory");
 	} else if (n >= 8) {
 		*(word *)(to + n - 8) = value;
+		for (; n >= 32; n -= 32, at += 32) {
+			((word *)at)[0] = value;
+			((word *)at)[1] = value;
+			((word *)at)[2] = value;
+			((word *)at)[3] = value;
+		}
 		for (; n >= 8; n -= 8, at += 8)
 			*(word *)at = value;
 	} else if (n >= 4) {

@@ -45,6 +45,69 @@ EXPRESSIONS = [
     *("(1, 2) < (1, 3)", "1 if [] else 2", "not 0 and 'yes'", "type(1)", "len('x' * 1000)"),
     *("[i for i in range(20) if i % 3 == 0]", "next(x for x in (5, 6))", "str(10**40)[:5]"),
     "bytearray(b'ab')",
+    # Integers of every size against each other.
+    *(
+        f"({a}) {op} ({b})"
+        for a, b in ((7, 3), (-7, 3), (2**70, 12345), (-(2**65), 77), (2**64 - 1, -(2**63)))
+        for op in ("+", "-", "*", "//", "%", "&", "|", "^", "<", "==", ">=")
+    ),
+    *(f"({a}) {op} {n}" for a in (1, -5, 2**63, -(2**64)) for op in ("<<", ">>") for n in (1, 63)),
+    # Sequences cut in all ways.
+    *(
+        f"{value}[{cut}]"
+        for value in ("'h\u00e9llo'", "b'hello'", "[1, 2, 3, 4, 5]", "(1, 2, 3, 4, 5)")
+        for cut in ("0", "-1", "1:3", ":-2", "4:1", "-99:99", "3:")
+    ),
+    *(
+        f"{f}({value})"
+        for f in ("len", "sorted", "list", "tuple", "bool")
+        for value in ("'ba'", "{3: 1}")
+    ),
+    *(
+        f"'{form}'.format(-255)"
+        for form in ("{}", "{:x}", "{:08}", "{:>6}", "{:^9}", "{:+}", "{:#b}")
+    ),
+    *(f"'%{form}' % 97" for form in ("d", "5d", "-5d", "x", "#X", "c", "o", "s", "r")),
+    *(
+        f"'One two three'.{call}"
+        for call in (
+            "upper()",
+            "find('two')",
+            "split()",
+            "replace('e', '')",
+            "count('t')",
+            "encode()",
+        )
+    ),
+    *("{1, 2} | {3}", "{1, 2} & {2}", "frozenset((1,))", "range(3, 9, 2)", "bytes(3)"),
+    *(
+        "dict(a=1)",
+        "[[1, (2, {3: {}})], b'']",
+        "'x' in 'axb'",
+        "(lambda *a, **k: (a, k))(1, b=2)",
+        "type('x')",
+    ),
+    *(
+        "next(iter([9]))",
+        "list(zip('ab', (1, 2)))",
+        "list(enumerate('ab'))",
+        "list(reversed([1, 2]))",
+    ),
+    *(
+        "divmod(-7, 2)",
+        "pow(3, 50, 7)",
+        "round(7)",
+        "min(3, 1, 2)",
+        "all([])",
+        "ord('a')",
+        "bin(10)",
+    ),
+    *(
+        "''.join(chr(c) for c in (72, 105))",
+        "callable(len)",
+        "hasattr('', 'join')",
+        "repr('\\x01')",
+    ),
 ]
 
 
@@ -57,7 +120,7 @@ def test_answers_equal_those_of_the_repl(guest: LiveGuest, gdb: GdbRunner) -> No
     out, err = guest.py(code)
     assert not err
     expected = out.splitlines()
-    assert len(expected) == len(EXPRESSIONS)
+    assert len(expected) == len(EXPRESSIONS) >= 200
     done = gdb(*(f"kpy eval {expression}" for expression in EXPRESSIONS))
     assert done.returncode == 0, done.stderr
     answers = done.stdout.splitlines()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command: python3 -m struct_layout plugin|build|headers|show|find|list|dump|check."""
+"""The command: python3 -m struct_layout plugin|build|headers|show|find|list|dump|check|compare."""
 
 from __future__ import annotations
 
@@ -10,31 +10,13 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from struct_layout.compare import compare, of_kind, split_kind, unknown_name
+from struct_layout.compare import CheckResult, of_kind, split_kind, unknown_name
 from struct_layout.model import LayoutError
+from struct_layout.sources import load_table
 from struct_layout.table import Named, Table
-
-SYMBOL = "kpy_layout_table"
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise LayoutError(f"cannot read {path}: {error.strerror or error}") from None
-
-
-def load_table(path: Path) -> Table:
-    """Read a table from its file, or from the kpy.ko that carries it."""
-    data = _read(path)
-    if data[:4] == b"\x7fELF":
-        from struct_layout.elf import elf_table
-
-        return Table(elf_table(path, SYMBOL))
-    return Table(data)
 
 
 def _plugin(options: argparse.Namespace) -> int:
@@ -179,16 +161,31 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from struct_layout import open_dwarf
-    from struct_layout.progress import Progress
+    from struct_layout.checking import check_files
 
-    table = load_table(options.table)
-    progress = Progress(f"reading the types of {options.vmlinux}")
-    dwarf = open_dwarf(options.vmlinux, progress=progress)
-    progress.done()
-    result = compare(table, dwarf, options.names)
-    print(result.to_json() if options.json else result.render_text())
-    return 0 if result.ok else 1
+    return _told(check_files(options), options)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from struct_layout.checking import compare_files
+
+    return _told(compare_files(options), options)
+
+
+def _told(results: Iterable[CheckResult], options: argparse.Namespace) -> int:
+    """Print results; return the exit status."""
+    status, data = 0, []
+    for number, result in enumerate(results):
+        if options.json:
+            data.append(result.as_data())
+        else:
+            if number:
+                print()
+            print(result.render_text(None if options.all else 40))
+        status = status if result.ok else 1
+    if options.json:
+        print(json.dumps(data[0] if len(data) == 1 else data, indent=1))
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -244,14 +241,38 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("glob", nargs="?", default="*")
     listing.set_defaults(run=_list)
 
-    check = commands.add_parser("check", help="compare a table with the DWARF of a vmlinux")
-    check.add_argument("names", nargs="*", metavar="NAME", help="types or globs (default: all)")
-    check.add_argument("--vmlinux", type=Path, required=True)
+    names = "types or globs (default: all)"
+    check = commands.add_parser("check", help="compare a table with DWARF and BTF of a kernel")
+    check.add_argument("names", nargs="*", metavar="NAME", help=names)
+    check.add_argument("--vmlinux", type=Path, help="the kernel with DWARF")
+    check.add_argument("--btf", type=Path, help="a vmlinux with BTF, or /sys/kernel/btf/vmlinux")
+    check.add_argument("--core", type=Path, help="a core of the guest: its table and its BTF")
+    check.add_argument(
+        "--source", choices=("dwarf", "btf", "both"), help="which (default: those of the files)"
+    )
     check.set_defaults(run=_check)
 
+    comparing = commands.add_parser(
+        "compare",
+        help="compare any two: what moved between two kernels",
+        description="A and B: a table, kpy.ko, .o, .ko, vmlinux, BTF, a folder of tables; "
+        "dwarf:FILE, btf:FILE and table:FILE say what to read of it.",
+    )
+    comparing.add_argument("a", metavar="A")
+    comparing.add_argument("b", metavar="B")
+    comparing.add_argument("names", nargs="*", metavar="NAME", help=names)
+    comparing.add_argument("--base", type=Path, help="vmlinux, for the BTF of its modules")
+    comparing.set_defaults(run=_compare)
+
     for command in (show, find, dump, listing, check, headers):
-        command.add_argument("--table", type=Path, required=True, help="a table, or a kpy.ko")
-    for command in (build, show, find, dump, listing, check):
+        command.add_argument(
+            "--table", type=Path, required=command is not check, help="a table, or a kpy.ko"
+        )
+    for command in (check, comparing):
+        command.add_argument(
+            "--all", "-all", action="store_true", help="all differences, one by one"
+        )
+    for command in (build, show, find, dump, listing, check, comparing):
         command.add_argument("--json", action="store_true")
     return parser
 
@@ -278,6 +299,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         print(f"struct_layout: {error.filename or ''}: {error.strerror}", file=sys.stderr)
+        return 2
+    except RecursionError:
+        print("struct_layout: types that are nested without end", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("struct_layout: interrupted", file=sys.stderr)

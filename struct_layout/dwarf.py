@@ -21,7 +21,18 @@ from struct_layout.dwarf_index import (
     load_index,
     save_index,
 )
-from struct_layout.dwarf_units import AT, TAG, Abbrevs, Die, DwarfError, Unit, uleb, unit_headers
+from struct_layout.dwarf_units import (
+    AT,
+    TAG,
+    TYPE_UNITS,
+    Abbrevs,
+    Die,
+    DwarfError,
+    Signature,
+    Unit,
+    uleb,
+    unit_headers,
+)
 from struct_layout.elf import DwarfFile
 from struct_layout.model import (
     Array,
@@ -77,6 +88,13 @@ class DwarfSource:
         self._big_endian = file.sections.big_endian
         self._units: dict[int, Unit] = {}
         self._types: dict[int, Type] = {}
+        self.machine = (file.pointer_size, self._big_endian)
+        self._signatures: dict[int, int] | None = None
+        self._state = _state(file.path)
+
+    def is_current(self) -> bool:
+        """Say whether the file is still the one that was opened."""
+        return self._state is not None and self._state == _state(self.path)
 
     def close(self) -> None:
         """Give the file back; types already read stay good, except members not yet asked for."""
@@ -116,9 +134,21 @@ class DwarfSource:
             unit = self._units[number] = Unit(header, sections, self._abbrevs)
         return unit
 
+    def _signed(self, signature: int) -> int:
+        """Return the offset of the type of a type unit."""
+        if self._signatures is None:
+            headers = unit_headers(self._file.sections.info, self._big_endian)
+            self._signatures = {h.signature: h.type_at for h in headers if h.kind in TYPE_UNITS}
+        found = self._signatures.get(signature)
+        if found is None:
+            raise DwarfError(f"DWARF has no type unit of the signature {signature:#x}")
+        return found
+
     def _type(self, offset: int | None, depth: int = 0) -> Type:
         if offset is None:
             return Void()
+        if isinstance(offset, Signature):
+            offset = self._signed(offset)
         known = self._types.get(offset)
         if known is not None:
             return known
@@ -134,6 +164,9 @@ class DwarfSource:
 
     def _make(self, unit: Unit, die: Die, depth: int) -> Type:
         tag, attributes = die.tag, die.attributes
+        if isinstance(attributes.get(AT["signature"]), Signature):
+            # A declaration of what a type unit defines.
+            return self._type(die.reference(AT["signature"]), depth)
         name = die.text(AT["name"])
         size = die.number(AT["byte_size"])
         if tag in (TAG["structure_type"], TAG["union_type"]):
@@ -248,6 +281,14 @@ class DwarfSource:
             return from_top
         storage = die.number(AT["byte_size"]) or size_of(type) or 0
         return storage * 8 - from_top - bits
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _location(die: Die) -> int:

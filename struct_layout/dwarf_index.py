@@ -19,6 +19,7 @@ from typing import Callable, NamedTuple
 from struct_layout.dwarf_units import (
     AT,
     BLOCK_FORMS,
+    DWO_NAMES,
     FORM,
     LEB_FORMS,
     SIZED_BLOCKS,
@@ -160,6 +161,17 @@ class _Walker:
         self.plans: dict[tuple[int, int, bytes], _Plan] = {}
         self.seen: dict[bytes, int] = {}
 
+    def is_elsewhere(self, unit: UnitHeader) -> bool:
+        """Say whether a unit of DWARF 4 only names a .dwo file."""
+        if unit.kind != 1 or unit.first >= unit.end:
+            return False
+        code, _ = uleb(self.info, unit.first)
+        for number, body in self.abbrevs.raw(unit.abbrev):
+            if number == code:
+                found = self.abbrevs.parse(body).attributes
+                return any(attribute in DWO_NAMES for attribute, _, _ in found)
+        return False
+
     def walk(self, unit: UnitHeader) -> None:
         plans: dict[int, _Plan] = {}
         fast = [0] * 256
@@ -234,10 +246,9 @@ def build_index(file: DwarfFile, abbrevs: Abbrevs, progress: Progress | None = N
     units: list[UnitHeader] = []
     total = len(file.sections.info)
     for number, unit in enumerate(unit_headers(file.sections.info, file.sections.big_endian)):
-        if unit.kind in SPLIT_UNITS:
+        if unit.kind in SPLIT_UNITS or walker.is_elsewhere(unit):
             raise DwarfError(f"{file.path} has split DWARF (.dwo files), which is not supported")
-        if unit.kind != 2:
-            walker.walk(unit)
+        walker.walk(unit)
         units.append(unit)
         if progress is not None and number % 64 == 0:
             progress(unit.end, total)

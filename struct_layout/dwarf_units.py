@@ -23,6 +23,8 @@ FORM = {name[8:]: value for name, value in ENUM_DW_FORM.items() if name.startswi
 FORM_NAME = {value: name for name, value in FORM.items()}
 
 SPLIT_UNITS = (4, 5)  # DW_UT_skeleton, DW_UT_split_compile
+TYPE_UNITS = (2, 6)  # DW_UT_type, DW_UT_split_type: signature and offset follow
+DWO_NAMES = (0x76, 0x2130)  # DW_AT_dwo_name, DW_AT_GNU_dwo_name: of a unit that is elsewhere
 
 
 class DwarfError(LayoutError):
@@ -48,6 +50,12 @@ class UnitHeader(NamedTuple):
     offset_size: int
     address_size: int
     abbrev: int
+    signature: int = 0  # of a type unit
+    type_at: int = 0  # where its type is
+
+
+class Signature(int):
+    """The value of DW_FORM_ref_sig8: the signature of a type unit."""
 
 
 def unit_headers(info: Buffer, big_endian: bool) -> Iterator[UnitHeader]:
@@ -68,13 +76,15 @@ def unit_headers(info: Buffer, big_endian: bool) -> Iterator[UnitHeader]:
         if end > size or length < 7:
             raise DwarfError(f"DWARF unit at {at:#x} ends beyond its section")
         version = number(here, 2)
+        signature = type_at = 0
         if version == 5:
             kind, address_size = number(here + 2, 1), number(here + 3, 1)
             abbrev = number(here + 4, offset_size)
             first = here + 4 + offset_size
             if kind in SPLIT_UNITS:
                 first += 8
-            elif kind in (2, 6):  # DW_UT_type, DW_UT_split_type: signature and offset
+            elif kind in TYPE_UNITS:
+                signature, type_at = number(first, 8), at + number(first + 8, offset_size)
                 first += 8 + offset_size
         elif version in (2, 3, 4):
             kind, abbrev = 1, number(here + 2, offset_size)
@@ -82,7 +92,9 @@ def unit_headers(info: Buffer, big_endian: bool) -> Iterator[UnitHeader]:
             first = here + 3 + offset_size
         else:
             raise DwarfError(f"DWARF version {version} is not supported (2 to 5 are)")
-        yield UnitHeader(at, first, end, version, kind, offset_size, address_size, abbrev)
+        yield UnitHeader(
+            at, first, end, version, kind, offset_size, address_size, abbrev, signature, type_at
+        )
         at = end
 
 
@@ -124,7 +136,7 @@ class Abbrevs:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._known: dict[bytes, Abbrev] = {}
-        self._tables: dict[int, dict[int, Abbrev]] = {}
+        self._tables: dict[int, dict[int, bytes]] = {}
 
     def raw(self, offset: int) -> Iterator[tuple[int, bytes]]:
         """Iterate over the (code, declaration) pairs of the table at `offset`."""
@@ -154,14 +166,13 @@ class Abbrevs:
             known = self._known[body] = Abbrev(tag, children, tuple(attributes))
         return known
 
-    def table(self, offset: int) -> dict[int, Abbrev]:
-        """Return the table at `offset`, by code."""
+    def table(self, offset: int) -> dict[int, bytes]:
+        """Return the declarations of the table at `offset`, by code."""
         table = self._tables.get(offset)
         if table is None:
             if offset >= len(self._data):
                 raise DwarfError(f"DWARF refers to abbreviations at {offset:#x}, beyond them")
-            table = {code: self.parse(body) for code, body in self.raw(offset)}
-            self._tables[offset] = table
+            table = self._tables[offset] = dict(self.raw(offset))
         return table
 
 
@@ -235,6 +246,7 @@ class Unit:
         self._sections = sections
         self._order = "big" if sections.big_endian else "little"
         self._abbrevs = abbrevs.table(header.abbrev)
+        self._parse = abbrevs.parse
         self._data = bytes(sections.info[header.offset : header.end])
         self._strings_base: int | None = None
 
@@ -245,7 +257,7 @@ class Unit:
             code, at = uleb(self._data, at)
             if code == 0:
                 return None
-            abbrev = self._abbrevs[code]
+            abbrev = self._parse(self._abbrevs[code])
             attributes: dict[int, Any] = {}
             for attribute, form, constant in abbrev.attributes:
                 if form == 0x21:
@@ -299,6 +311,8 @@ class Unit:
             at += size
             if form in _REFERENCES:
                 return value + self.header.offset, at
+            if form == FORM["ref_sig8"]:
+                return Signature(value), at
             if form == FORM["strp"]:
                 return _text(self._sections.str, value), at
             if form == FORM["line_strp"]:

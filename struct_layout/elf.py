@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple, Union
@@ -65,6 +66,28 @@ def elf_build_id(path: str | Path) -> str | None:
         return _build_id(elf)
 
 
+def section_bytes(path: Path, name: str) -> bytes | None:
+    """Return what is in a section, None when there is no such section or nothing in it."""
+    with _elf(path) as elf:
+        section = elf.get_section_by_name(name)
+        if section is None or section["sh_type"] == "SHT_NOBITS":
+            return None
+        data = bytes(section.data())
+        if len(data) < section.data_size:
+            raise LayoutError(f"{path} is cut: {name} ends beyond the end of the file")
+        return data
+
+
+def load_segments(path: Path) -> list[tuple[int, int, int]]:
+    """Return (address, size, offset in the file) of the memory that a core has."""
+    with _elf(path) as elf:
+        return [
+            (segment["p_vaddr"], segment["p_filesz"], segment["p_offset"])
+            for segment in elf.iter_segments("PT_LOAD")
+            if segment["p_filesz"]
+        ]
+
+
 def elf_table(path: Path, symbol: str) -> bytes:
     """Return the layout table that a module carries: the object called `symbol`."""
     with _elf(path) as elf:
@@ -83,6 +106,47 @@ def elf_table(path: Path, symbol: str) -> bytes:
     )
 
 
+def describes(path: Path, symbol: str) -> str:
+    """Say by what an ELF file describes types: "table" (the object `symbol`), "dwarf" or "btf"."""
+    with _elf(path) as elf:
+        names = elf.get_section_by_name(".symtab")
+        if isinstance(names, SymbolTableSection) and elf["e_type"] == "ET_REL":
+            for found in names.get_symbol_by_name(symbol) or ():
+                if isinstance(found["st_shndx"], int):
+                    return "table"
+        for kind, sections in (("dwarf", (".debug_info", ".zdebug_info")), ("btf", (".BTF",))):
+            for name in sections:
+                section = elf.get_section_by_name(name)
+                if section is not None and section["sh_type"] != "SHT_NOBITS":
+                    return kind
+    raise LayoutError(f"{path} has neither a layout table nor DWARF nor BTF: nothing to compare")
+
+
+_R_X86_64_64, _R_X86_64_32 = 1, 10
+
+
+def _relocated(elf: ELFFile, name: str, data: bytes) -> bytes:
+    """Apply the relocations of a DWARF section that say where in others something is."""
+    section = elf.get_section_by_name(f".rela{name}")
+    symbols = elf.get_section_by_name(".symtab")
+    if section is None or symbols is None or not data:
+        return data
+    raw = symbols.data()
+    values = [value for (value,) in struct.iter_unpack("<8xQ8x", raw[: len(raw) // 24 * 24])]
+    patched = bytearray(data)
+    rela = section.data()
+    for at, info, addend in struct.iter_unpack("<QQq", rela[: len(rela) // 24 * 24]):
+        kind, symbol = info & 0xFFFFFFFF, info >> 32
+        width = 4 if kind == _R_X86_64_32 else 8 if kind == _R_X86_64_64 else 0
+        if not width:
+            continue
+        if symbol >= len(values) or at + width > len(patched):
+            raise LayoutError(f"{name} has a relocation that points nowhere")
+        value = values[symbol] + addend & ((1 << 8 * width) - 1)
+        patched[at : at + width] = value.to_bytes(width, "little")
+    return bytes(patched)
+
+
 class DwarfFile:
     """An ELF file whose DWARF sections are at hand; large ones stay mapped, not read."""
 
@@ -92,6 +156,17 @@ class DwarfFile:
         self._map: mmap.mmap | None = None
         with _elf(path) as elf:
             self.build_id = _build_id(elf)
+            self.pointer_size = elf.elfclass // 8
+            if elf.get_section_by_name(".debug_types") is not None:
+                raise LayoutError(
+                    f"{path} has type units of DWARF 4 (.debug_types), which are not supported: "
+                    "compile with -gdwarf-5"
+                )
+            parts = [s for s in elf.iter_sections() if s.name in (".debug_info", ".zdebug_info")]
+            if len(parts) > 1:
+                raise LayoutError(
+                    f"{path} has its DWARF in {len(parts)} sections (type units): link it first"
+                )
             if elf.get_section_by_name(".debug_info") is None:
                 if elf.get_section_by_name(".zdebug_info") is None:
                     raise LayoutError(
@@ -111,12 +186,15 @@ class DwarfFile:
                 self.sections = self._mapped(elf)
 
     def _read(self, elf: ELFFile) -> Sections:
-        """Let pyelftools decompress and relocate: the file is a module, hence small."""
-        dwarf = elf.get_dwarf_info(relocate_dwarf_sections=elf["e_type"] == "ET_REL")
+        """Let pyelftools decompress; and relocate, where that cannot be done faster."""
+        relocated = elf["e_type"] == "ET_REL"
+        quick = relocated and elf["e_machine"] == "EM_X86_64"
+        dwarf = elf.get_dwarf_info(relocate_dwarf_sections=relocated and not quick)
 
         def data(section: object) -> bytes:
             stream = getattr(section, "stream", None)
-            return b"" if stream is None else bytes(stream.getvalue())
+            found = b"" if stream is None else bytes(stream.getvalue())
+            return _relocated(elf, getattr(section, "name", ""), found) if quick else found
 
         return Sections(
             data(dwarf.debug_info_sec),

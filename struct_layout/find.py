@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -33,6 +34,51 @@ def at_offset(type: Type, offset: int) -> list[Place]:
     if size is None or not 0 <= offset < max(size, 1):
         raise LayoutError(f"offset {offset:#x} is outside of {spell(type)} ({size or 0:#x} bytes)")
     return list(_inside(type, offset, "", 0))
+
+
+_STEP = re.compile(r"\.?([A-Za-z_]\w*)|\[(\d+)\]")
+
+
+def of_path(type: Type, path: str) -> tuple[int, Type]:
+    """Return offset in bits and type of a member by its path: "b.c", "a[2].d"."""
+    at, offset = 0, 0
+    whole = spell(type)
+    while at < len(path):
+        step = _STEP.match(path, at)
+        if step is None:
+            raise LayoutError(f"'{path}' is no member's path: b.c or a[2].d")
+        plain = strip(type)
+        if step[1]:
+            found = _member_named(plain, step[1]) if isinstance(plain, Record) else None
+            if found is None:
+                raise LayoutError(f"{spell(type)} has no member {step[1]}" + _of(whole, type))
+            offset, type = offset + found[0], found[1]
+        else:
+            if not isinstance(plain, Array):
+                raise LayoutError(f"{path[:at]} of {whole} is no array")
+            offset += int(step[2]) * 8 * (size_of(plain.target) or 0)
+            type = plain.target
+        at = step.end()
+    return offset, type
+
+
+def _of(whole: str, type: Type) -> str:
+    return "" if spell(type) == whole else f" (in {whole})"
+
+
+def _member_named(record: Record, name: str, depth: int = 0) -> tuple[int, Type] | None:
+    """Find a member, in anonymous members too."""
+    for member in record.members:
+        if member.name == name:
+            if member.bits is not None and member.offset % 8:
+                raise LayoutError(f"{name} is a bitfield that begins inside a byte")
+            return member.offset, member.type
+        inner = strip(member.type)
+        if not member.name and isinstance(inner, Record) and depth < _MAX_DEPTH:
+            found = _member_named(inner, name, depth + 1)
+            if found is not None:
+                return member.offset + found[0], found[1]
+    return None
 
 
 def _inside(type: Type, offset: int, path: str, depth: int) -> Iterator[Place]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Callable, NamedTuple
 
+_MAX_DEPTH = 50  # of nested types; only damaged data has more
+
 
 class LayoutError(Exception):
     """Something about layouts that the user can act upon; the text is one complete line."""
@@ -269,6 +271,20 @@ def size_of(type: Type) -> int | None:
         return None
     size = getattr(type, "size", None)
     return None if size is None else size * factor
+
+
+def align_of(type: Type, depth: int = 0) -> int:
+    """Return the alignment in bytes that a member of a type has, if nothing else is said."""
+    type = strip(type)
+    while isinstance(type, Array):
+        type = strip(type.target)
+    if isinstance(type, Record):
+        if type.align:
+            return type.align
+        if type.packed or depth > _MAX_DEPTH:
+            return 1
+        return max((align_of(member.type, depth + 1) for member in type.members), default=1)
+    return max(1, min(size_of(type) or 1, 16))
 
 
 class Identity(NamedTuple):

@@ -223,6 +223,7 @@ class Table:
         if max(pairs) > WORDS_MAX or sum(pairs) != self._count[PAIRS]:
             raise LayoutTableError("layout table with a dictionary that this kpy does not know")
         self._words = [self._dictionary(0, pairs[0]), self._dictionary(pairs[0], pairs[1])]
+        self._parts = [_parts(words) for words in self._words]
         self._names: list[bytes] = []
         self.identity = Identity(
             release=self._text(release),
@@ -235,6 +236,11 @@ class Table:
         self._types: dict[int, Type] = {}
 
     # ---- The public side ---------------------------------------------------------------------
+
+    @property
+    def machine(self) -> tuple[int, bool]:
+        """The size of a pointer, and whether it is big-endian."""
+        return self.identity.pointer_size, self.identity.big_endian
 
     @property
     def size(self) -> int:
@@ -311,6 +317,20 @@ class Table:
         names = {self._name(self._index_name(n)) for n in range(self._count[NAMES])}
         return [name.decode("utf-8", "backslashreplace") for name in sorted(names)]
 
+    def all_types(self) -> Iterator[Named]:
+        """Iterate over all structs, unions, enums and typedefs that have a name."""
+        at = self._at[NAMES]
+        raw = self._data[at : at + self._count[NAMES] * ENTRY_SIZES[NAMES]]
+        known = self._types
+        for place in range(0, len(raw), 3):
+            number = raw[place] | raw[place + 1] << 8 | raw[place + 2] << 16
+            type = known.get(number)
+            if type is None:
+                type = self._type(number)
+            if not isinstance(type, (Record, Enum, Typedef)):
+                raise LayoutTableError(f"layout table with a name for type {number} that has none")
+            yield type
+
     def declarations(self) -> Iterator[Declaration]:
         """Iterate over the functions and variables, sorted by name."""
         found = [self._declaration(number) for number in range(self._count[DECLS])]
@@ -368,20 +388,32 @@ class Table:
         return 0
 
     def _read_names(self) -> Iterator[bytes]:
-        cursor = self._cursor(TEXT)
+        # All names are read at once, and there are 70,000: what can be is done here, in one go.
+        data, at = self._data, self._at[TEXT]
+        start, end = at, at + self._count[TEXT]
+        parts, expand = self._parts[0], self._expand
         name = b""
         number = 0
-        while cursor.at < cursor.end:
-            block, place = number // BLOCK, cursor.at - self._at[TEXT]
-            if number % BLOCK == 0 and (
-                block >= self._count[TEXT_BLOCKS] or self._u32(TEXT_BLOCKS, block) != place
-            ):
-                raise LayoutTableError("layout table with a wrong index of names")
-            head = cursor.byte()
+        while at < end:
+            if number % BLOCK == 0:
+                block = number // BLOCK
+                place = at - start
+                if block >= self._count[TEXT_BLOCKS] or self._u32(TEXT_BLOCKS, block) != place:
+                    raise LayoutTableError("layout table with a wrong index of names")
+            head = data[at]
+            at += 1
             prefix, length = head & N_LONG, (head >> N_LENGTH_SHIFT) + 1
             if prefix == N_LONG:
-                prefix, length = cursor.number(), cursor.number()
-            name = name[:prefix] + self._expand(cursor.take(length), 0)
+                cursor = _Cursor(data, at, end)
+                prefix, length, at = cursor.number(), cursor.number(), cursor.at
+            code = data[at : at + length]
+            at += length
+            if at > end:
+                raise LayoutTableError("layout table with a name that is cut")
+            try:
+                name = name[:prefix] + b"".join([parts[byte] for byte in code])
+            except KeyError:
+                name = name[:prefix] + expand(code, 0)
             yield name
             number += 1
 
@@ -533,6 +565,11 @@ class Table:
             yield name.decode("utf-8", "backslashreplace"), plain
 
     def _expand(self, code: bytes, dictionary: int) -> bytes:
+        parts = self._parts[dictionary]
+        try:
+            return b"".join([parts[byte] for byte in code])
+        except KeyError:
+            pass
         words = self._words[dictionary]
         out = bytearray()
         at = 0
@@ -574,6 +611,13 @@ class Table:
         )
 
 
+def _parts(words: list[bytes]) -> dict[int, bytes]:
+    """Return what each byte of a code stands for, but for those that take another look."""
+    parts = {byte: bytes([byte]) for byte in PLAIN}
+    parts.update(zip(WORD_BYTES, words))
+    return parts
+
+
 def _word(words: list[bytes], byte: int) -> bytes:
     number = WORD_NUMBERS.get(byte, len(words))
     if number >= len(words):
@@ -595,7 +639,26 @@ def _read_entry(cursor: _Cursor, body: int) -> _Entry:
     count = _NUMBERS.get(kind)
     if count is None:
         raise LayoutTableError(f"layout table with a type of unknown kind {kind}")
-    numbers = [cursor.number() for _ in range(count)]
+    data, at, end = cursor.data, cursor.at, cursor.end
+    numbers = []
+    while count:
+        # Most numbers take two bytes at most.
+        count -= 1
+        if at + 2 <= end:
+            byte = data[at]
+            if byte < 0x80:
+                numbers.append(byte)
+                at += 1
+                continue
+            second = data[at + 1]
+            if second < 0x80:
+                numbers.append(byte & 0x7F | second << 7)
+                at += 2
+                continue
+        cursor.at = at
+        numbers.append(cursor.number())
+        at = cursor.at
+    cursor.at = at
     if kind == T_FUNCTION:
         if numbers[1] > cursor.end - cursor.at:
             raise LayoutTableError("layout table with a function that is cut")

@@ -61,6 +61,18 @@ def named(type: Type) -> tuple[Type, str | None]:
     return type, name
 
 
+def kind_of(type: Type) -> str:
+    """Return struct, union, enum or typedef."""
+    if isinstance(type, Record):
+        return type.kind
+    return "enum" if isinstance(type, Enum) else "typedef"
+
+
+def title(type: Record | Enum | Typedef) -> str:
+    """Return a type's name as C says it: "struct task_struct", "atomic_t"."""
+    return str(type.name) if isinstance(type, Typedef) else f"{kind_of(type)} {type.name}"
+
+
 def shape(type: Type, behind: bool = False) -> Shape:
     """Return what is compared of a type; `behind` a pointer only the name of records counts."""
     type, alias = named(type)

@@ -6,9 +6,9 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from struct_layout.__main__ import load_table
 from struct_layout.model import Record
 from struct_layout.prints import write_prints
+from struct_layout.sources import load_table
 from struct_layout.table import (
     BODIES,
     CRC_AT,

@@ -24,6 +24,7 @@ from struct_layout.model import (
     Record,
     Type,
     Typedef,
+    Void,
     strip,
 )
 from struct_layout.records import read_unit
@@ -169,6 +170,30 @@ def lost_enumerator(contents: Contents) -> None:
     shade.set_constants(shade.constants[:-1])
 
 
+def more_enumerator(contents: Contents) -> None:
+    shade = named(contents, "shade")
+    assert isinstance(shade, Enum)
+    shade.set_constants([*shade.constants, ("DARKEST", 99)])
+
+
+def enum_size(contents: Contents) -> None:
+    shade = named(contents, "shade")
+    assert isinstance(shade, Enum)
+    shade.size = 8
+
+
+def reverse(contents: Contents) -> None:
+    """The members of leaf in the other order, as when a plugin shuffles structs."""
+    leaf = record(contents, "leaf")
+    first, second = leaf.members
+    leaf.set_members([second._replace(offset=0), first._replace(offset=16)])
+
+
+def rename(contents: Contents) -> None:
+    target = record(contents, "sample")
+    target.set_members(m._replace(name="final") if m.name == "last" else m for m in target.members)
+
+
 def enum_sign(contents: Contents) -> None:
     shade = named(contents, "shade")
     assert isinstance(shade, Enum)
@@ -238,6 +263,27 @@ FAULTS: dict[str, tuple[Callable[[Contents], None], str, str]] = {
     "sign of an enum": (enum_sign, "", "signedness"),
     "struct to union": (kind, "leaf", "kind"),
     "typedef": (typedef_target, "", "signedness"),
+    "order of two dimensions": (
+        change("sample", "grid", type=Array(Array(INT, 2), 3)), "grid", "array length",
+    ),
+    "sign of a bitfield": (change("sample", "flags", type=INT), "flags", "signedness"),
+    "float": (change("sample", "id", type=Base("float", 4, "float")), "id", "kind"),
+    "void pointer": (change("sample", "link", type=Pointer(Void())), "link", "pointee"),
+    "pointer to a union": (
+        change("sample", "link", type=Pointer(Record("union", "leaf", 4))), "link", "pointee",
+    ),
+    "variadic": (
+        change("sample", "call", type=Pointer(Function(INT, (Pointer(LEAF), LONG), True))),
+        "call", "pointee",
+    ),
+    "offset in a union": (change("either", "b", offset=64), "b", "offset"),
+    "flexible array with a length": (
+        change("flexible", "leaves", type=Array(LEAF, 2)), "leaves", "array length",
+    ),
+    "renamed member": (rename, "last", "presence"),
+    "one more enumerator": (more_enumerator, "DARKEST", "presence"),
+    "size of an enum": (enum_size, "", "size"),
+    "order of members": (reverse, "a", "offset"),
 }  # fmt: skip
 
 
@@ -341,7 +387,7 @@ def test_one_sided_types(records: Path, dwarf: DwarfSource) -> None:
     contents = read_unit(records).contents
     record(contents, "other").name = "renamed"
     result = compare(table(contents), dwarf, ["renamed", "other", "leaf"])
-    verdicts = {type.name: type.verdict for type in result.types}
+    verdicts = {type.name: result.word(type.verdict) for type in result.types}
     assert verdicts == {
         "struct leaf": "equal",
         "struct other": "only in dwarf",
@@ -369,7 +415,7 @@ def test_many_differences_stay_readable(records: Path, dwarf: DwarfSource) -> No
     )
     lines = compare(table(contents), dwarf).render_text().splitlines()
     assert len(lines) <= 20
-    assert lines[-1].endswith("differences in all")
+    assert lines[-1].endswith("differences in all (-all shows them)")
 
 
 def test_two_definitions_of_one_name(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import time
 from pathlib import Path
 
@@ -11,9 +13,13 @@ import pytest
 
 from struct_layout import compare, open_dwarf, require_build_id
 from struct_layout.__main__ import main
+from struct_layout.btf import open_btf
+from struct_layout.causes import explain
 from struct_layout.dwarf import DwarfSource
-from struct_layout.model import Pointer, Record, Typedef, size_of, strip
+from struct_layout.model import Identity, Pointer, Record, Typedef, size_of, strip
+from struct_layout.records import read_unit
 from struct_layout.table import Table
+from struct_layout.table_writer import write_table
 from struct_layout.view import flatten, spell
 
 
@@ -175,7 +181,7 @@ def test_the_command(
 
 
 def test_the_table_in_the_module(path: Path, kernel: dict[str, str]) -> None:
-    from struct_layout.__main__ import load_table
+    from struct_layout.sources import load_table
 
     module = Path(kernel["folder"]) / "kpy.ko"
     if not module.exists():
@@ -183,3 +189,127 @@ def test_the_table_in_the_module(path: Path, kernel: dict[str, str]) -> None:
     inside = load_table(module)
     assert inside.identity == Table(path.read_bytes()).identity
     assert inside.find("task_struct")
+
+
+CONFIGURED = "-DCONFIG_DEBUG_MUTEXES=1 -DCONFIG_DEBUG_RWSEMS=1 -DCONFIG_LATENCYTOP=1"
+
+
+def test_a_table_of_another_configuration(kernel: dict[str, str], tmp_path: Path) -> None:
+    """The kernel's headers with other options: what differs is what pahole says differs.
+
+    GCC compiles them with -g for pahole, and with the plugin for the table.
+    """
+    records = tmp_path / "records"
+    (tmp_path / "core.c").write_text((kit.ROOT / "struct_layout/headers/core.c").read_text())
+    (tmp_path / "Kbuild").write_text(
+        f"obj-m := core.o\nCFLAGS_core.o := {CONFIGURED} -g -gdwarf-5 "
+        "-fno-eliminate-unused-debug-types "
+        f"-fplugin={kit.plugin()} -fplugin-arg-kpy_layout-output={records}\n"
+    )
+    kit.run("make", "-s", "-C", kernel["kdir"], f"M={tmp_path}", f"CC={kit.GCC}", "core.o")
+    contents = read_unit(records).contents
+    other = Table(write_table(contents, Identity("other configuration", kit.GCC)))
+    result = compare(other, open_dwarf(kernel["vmlinux"]))
+    found = {
+        each.name
+        for each in result.types
+        if any(
+            d.what in ("offset", "size", "bit position", "bit width", "presence", "array length")
+            for d in each.differences
+        )
+        and each.name.startswith(("struct", "union"))
+    }
+    theirs = kit.pahole(tmp_path / "core.o")
+    kernels = kit.pahole(Path(kernel["vmlinux"]), "-F", "btf")
+    both = set(theirs) & set(kernels)
+    wrong = {name for name in both if theirs[name] != kernels[name]}
+    assert len(both) > 1500 and len(wrong) > 50
+    assert {name for name in found if name in both} == wrong
+    why = explain(result.types)
+    causes = {name for name in why if why[name].causes}
+    assert causes == {"struct mutex", "struct rw_semaphore", "struct task_struct"}
+    text = result.render_text()
+    assert text.splitlines()[1] in ("struct mutex: differs", "struct rw_semaphore: differs")
+    assert len(text.splitlines()) < 40
+
+
+def test_the_dwarf_and_the_btf_of_a_kernel_say_the_same(
+    kernel: dict[str, str], dwarf: DwarfSource
+) -> None:
+    """pahole made the BTF of that DWARF: its writer and our readers agree on every type."""
+    btf = open_btf(kernel["vmlinux"])
+    result = compare(dwarf, btf, labels=("dwarf", "btf"), both_ways=True)
+    assert result.ok, result.render_text()
+    assert result.counts()["equal"] > 10000 and result.member_counts()["equal"] > 59000
+    assert result.counts()["only in dwarf"] == 0 and result.counts()["only in btf"] < 20
+
+
+def test_as_many_types_as_pahole_counts(kernel: dict[str, str]) -> None:
+    btf = open_btf(kernel["vmlinux"])
+    ours = {
+        (type.kind, name)
+        for name in btf.type_names()
+        for type in btf.find(name)
+        if isinstance(type, Record) and not type.incomplete
+    }
+    sizes = kit.run("pahole", "-F", "btf", "--sizes", kernel["vmlinux"]).splitlines()
+    assert {name for _, name in ours} == {line.split("\t")[0] for line in sizes if line}
+
+
+FIELDS = """python
+import gdb, json
+def members(kind, base):
+    for field in kind.fields():
+        inner = field.type.strip_typedefs()
+        if field.name:
+            yield [field.name, base + field.bitpos, field.bitsize, field.type.sizeof]
+        elif inner.code in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION):
+            yield from members(inner, base + field.bitpos)
+found = {}
+for name in json.load(open(NAMES)):
+    kind = gdb.lookup_type(name)
+    found[name] = [kind.sizeof, list(members(kind, 0))]
+json.dump(found, open(FOUND, "w"))
+end
+"""
+
+
+def test_a_hundred_random_types_are_what_gdb_says(
+    table: Table, dwarf: DwarfSource, kernel: dict[str, str], tmp_path: Path
+) -> None:
+    """What `ptype /o` prints, of GDB's own reader of DWARF: our table and our reader, by member."""
+    chance = random.Random(100)
+    names = [
+        f"{type.kind} {type.name}"
+        for type in table.records()
+        if type.name and not type.local and not type.incomplete and type.members
+        and len(dwarf.find(type.name)) == 1 and isinstance(dwarf.find(type.name)[0], Record)
+    ]  # fmt: skip
+    chosen = sorted(chance.sample(names, 100))
+    (tmp_path / "names.json").write_text(json.dumps(chosen))
+    script = tmp_path / "fields.gdb"
+    script.write_text(
+        FIELDS.replace("NAMES", repr(str(tmp_path / "names.json"))).replace(
+            "FOUND", repr(str(tmp_path / "found.json"))
+        )
+    )
+    cache = Path.home() / ".cache/kpy/gdb-index"
+    kit.run("gdb", "-nx", "-q", "-batch", "-iex", f"set index-cache directory {cache}",
+            "-iex", "set index-cache enabled on", kernel["vmlinux"], "-x", script)  # fmt: skip
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert len(found) == 100
+    compared = 0
+    for title, (size, theirs) in found.items():
+        name = title.split()[1]
+        for source in (table, dwarf):
+            ours = next(t for t in source.find(name) if isinstance(t, Record))
+            assert ours.size == size, title
+            flat = {f.path: f for f in flatten(ours) if "." not in f.path}
+            assert set(flat) == {member[0] for member in theirs}, title
+            for member, offset, bits, width in theirs:
+                mine = flat[member]
+                assert (mine.offset, mine.bits or 0) == (offset, bits), f"{title}.{member}"
+                if not bits:
+                    assert (size_of(mine.type) or 0) == width, f"{title}.{member}"
+                compared += 1
+    assert compared > 1000

@@ -66,6 +66,12 @@ ADDRESS("eval", kpy_debug_eval), ADDRESS("eval_abort", kpy_debug_abort),
 	/* Struct layouts. */
 	ADDRESS("layout_table", kpy_layout_table),
 	{ "addr.layout_table_end", (u64)(uintptr_t)kpy_layout_table_end },
+	ADDRESS("pushed", kpy_pushed),
+	OFFSET("pushed.pushes", struct kpy_pushed, pushes),
+	OFFSET("pushed.data", struct kpy_pushed, data),
+	NUMBER("size.pushed.pushes", KPY_PUSHES),
+	NUMBER("size.pushed.data", KPY_PUSHED_BYTES),
+	NUMBER("size.pushed.most", KPY_PUSHED_MOST),
 
 	/* The interpreter's state and configuration. */
 	ADDRESS("mp_state", mp_state_ctx), OFFSET("mp_state.vm", mp_state_ctx_t, vm),

@@ -12,6 +12,7 @@
 #include "debug/eval.h"
 #include "debug/info.h"
 #include "ffi/stats.h"
+#include "structs/pushed.h"
 #include "structs/table.h"
 
 struct kpy_debug_state kpy_debug_state;

@@ -363,10 +363,10 @@ static const void *section(const void *data, size_t size, const struct btf_heade
 	return data + h->hdr_len + offset;
 }
 
-int kpy_btf_open(struct kpy_btf *btf, const void *data, size_t size, const struct kpy_btf *base)
+/* Checks all but the types themselves, and counts those. */
+static int start(struct kpy_btf *btf, const void *data, size_t size, const struct kpy_btf *base)
 {
 	const struct btf_header *h = data;
-	int err;
 
 	memset(btf, 0, sizeof(*btf));
 	if (size < sizeof(*h) || h->magic != BTF_MAGIC || h->version != BTF_VERSION ||
@@ -383,7 +383,13 @@ int kpy_btf_open(struct kpy_btf *btf, const void *data, size_t size, const struc
 	btf->base = base;
 	btf->first_id = base ? base->first_id + base->n_types : 1;
 	btf->first_string = base ? base->strings_len : 0;
-	err = walk(btf);
+	return walk(btf);
+}
+
+int kpy_btf_open(struct kpy_btf *btf, const void *data, size_t size, const struct kpy_btf *base)
+{
+	int err = start(btf, data, size, base);
+
 	if (err)
 		return err;
 	btf->n_heads = roundup_pow_of_two(max(btf->n_types / 2, 16U));
@@ -400,6 +406,22 @@ int kpy_btf_open(struct kpy_btf *btf, const void *data, size_t size, const struc
 	}
 	make_chains(btf);
 	return 0;
+}
+
+int kpy_btf_open_small(struct kpy_btf *btf, const void *data, size_t size,
+		       const struct kpy_btf *base, u32 *offsets, u32 room)
+{
+	int err = size > KPY_BTF_SMALL ? -EINVAL : start(btf, data, size, base);
+
+	if (!err && btf->n_types > room)
+		err = -ENOMEM;
+	if (!err) {
+		btf->offsets = offsets;
+		err = walk(btf);
+	}
+	if (err)
+		btf->n_types = 0;
+	return err;
 }
 
 void kpy_btf_close(struct kpy_btf *btf)

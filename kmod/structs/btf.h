@@ -26,6 +26,16 @@ struct kpy_btf {
  * stay. 0, -EINVAL or -ENOMEM. May sleep.
  */
 int kpy_btf_open(struct kpy_btf *btf, const void *data, size_t size, const struct kpy_btf *base);
+
+/* Types take 12 bytes and more: so many bytes are read in one go. */
+#define KPY_BTF_SMALL (4095 * 12)
+
+/*
+ * The same for a few types, in any context: without an index, with room for so many types
+ * that is the caller's. kpy_btf_find and kpy_btf_close are not for it.
+ */
+int kpy_btf_open_small(struct kpy_btf *btf, const void *data, size_t size,
+		       const struct kpy_btf *base, u32 *offsets, u32 room);
 void kpy_btf_close(struct kpy_btf *btf);
 
 /*

@@ -12,6 +12,7 @@
 #include "entry.h"
 #include "ffi/near.h"
 #include "structs/layout.h"
+#include "structs/pushed.h"
 #include "structs/sources.h"
 
 void kpy_lookup_prepare(const char *module)
@@ -55,21 +56,48 @@ static bool is_record(struct kpy_ctype *t)
 	return (info.kind == KPY_C_STRUCT || info.kind == KPY_C_UNION) && !info.incomplete;
 }
 
+static const enum kpy_ckind kinds[] = { KPY_C_STRUCT, KPY_C_UNION, KPY_C_TYPEDEF };
+
+/* Splits "struct name": returns the name alone, and which kinds it may be. */
+static const char *split(const char *name, size_t *first, size_t *last)
+{
+	*first = 0;
+	*last = ARRAY_SIZE(kinds);
+	if (!strncmp(name, "struct ", 7)) {
+		*last = 1;
+		return name + 7;
+	}
+	if (!strncmp(name, "union ", 6)) {
+		*first = 1;
+		*last = 2;
+		return name + 6;
+	}
+	return name;
+}
+
+/* What a debugger pushed comes before all else, until it is popped. */
+static struct kpy_ctype find_pushed(const char *name)
+{
+	struct kpy_ctype t;
+	size_t first, last;
+
+	kpy_lookup_prepare(NULL);
+	name = split(name, &first, &last);
+	for (size_t i = first; i < last; i++) {
+		t = kpy_pushed_find(kinds[i], name);
+		if (is_record(&t))
+			return t;
+	}
+	return (struct kpy_ctype){};
+}
+
 static struct kpy_ctype find(const char *name, const char *module)
 {
-	static const enum kpy_ckind kinds[] = { KPY_C_STRUCT, KPY_C_UNION, KPY_C_TYPEDEF };
-	size_t first = 0, last = ARRAY_SIZE(kinds);
 	const struct kpy_btf *btf;
 	struct kpy_ctype t;
+	size_t first, last;
 
-	if (!strncmp(name, "struct ", 7)) {
-		last = 1;
-		name += 7;
-	} else if (!strncmp(name, "union ", 6)) {
-		first = 1;
-		last = 2;
-		name += 6;
-	}
+	name = split(name, &first, &last);
 	kpy_lookup_prepare(module);
 	if (!module) {
 		for (size_t i = first; i < last; i++) {
@@ -108,6 +136,11 @@ struct kpy_ctype kpy_lookup_record(const char *name, const char *module)
 	size_t slot = slot_of(name);
 	struct kpy_ctype t;
 
+	if (!module && unlikely(READ_ONCE(kpy_pushed.n))) {
+		t = find_pushed(name);
+		if (t.in)
+			return t;
+	}
 	if (!module && !strcmp(cache[slot].name, name) && *name)
 		return cache[slot].type;
 	t = find(name, module);
@@ -120,7 +153,9 @@ struct kpy_ctype kpy_lookup_record(const char *name, const char *module)
 
 const char *kpy_source_name(struct kpy_ctype t)
 {
-	return kpy_is_layout(t) ? "plugin" : "btf";
+	if (kpy_is_layout(t))
+		return "plugin";
+	return kpy_is_pushed(t) ? "dwarf" : "btf";
 }
 
 mp_obj_t kpy_struct_global(const char *name)

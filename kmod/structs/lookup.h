@@ -24,7 +24,7 @@ mp_obj_t kpy_struct_global(const char *name);
 /* Makes the sources ready, or raises RuntimeError. */
 void kpy_lookup_prepare(const char *module);
 
-/* "plugin" or "btf" */
+/* "plugin", "btf", or "dwarf" for what a debugger pushed. */
 const char *kpy_source_name(struct kpy_ctype t);
 
 /*

@@ -93,7 +93,7 @@ def guest() -> Iterator[LiveGuest]:
         lifecycle.down(name)
 
 
-def build_module(name: str, folder: Path, btf: bool = False) -> Path:
+def build_module(name: str, folder: Path, btf: bool = False, strip: bool = True) -> Path:
     """Build tests/guest/modules/NAME.c in a folder, for the guest's kernel; return the .ko.
 
     With BTF on top of the kernel's, if asked: Kbuild itself writes none without a vmlinux.
@@ -109,7 +109,8 @@ def build_module(name: str, folder: Path, btf: bool = False) -> Path:
     if btf:
         base = str(kernel.load().vmlinux)
         subprocess.run(["pahole", "-J", "--btf_base", base, ko], check=True, timeout=300)
-    subprocess.run(["strip", "-g", ko], check=True)
+    if strip:
+        subprocess.run(["strip", "-g", ko], check=True)
     return ko
 
 

@@ -3,7 +3,17 @@
 
 from __future__ import annotations
 
-from gdb_kpy.commands import attach, evaluate, layout, listing, parameters, recover, status
+from gdb_kpy.commands import (
+    attach,
+    evaluate,
+    layout,
+    layout_push,
+    layout_show,
+    listing,
+    parameters,
+    recover,
+    status,
+)
 from gdb_kpy.commands.base import KpyCommand
 from gdb_kpy.target import functions
 
@@ -17,6 +27,11 @@ COMMANDS: tuple[type[KpyCommand], ...] = (
     recover.Recover,
     layout.Layout,
     layout.Check,
+    layout_show.Show,
+    layout_show.List,
+    layout_show.Find,
+    layout_push.Push,
+    layout_push.Pop,
 )
 
 
@@ -26,4 +41,4 @@ def register() -> None:
     listing.Listing([command.word for command in COMMANDS if not command.prefix])
     for command in COMMANDS:
         command()
-    functions.register(evaluate.answer)
+    functions.register(evaluate.answer, layout_show.offset_of)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gdb_kpy.commands.base import COMPLETE_FILENAME, KpyCommand, paint, parse, show, tell
+from gdb_kpy.commands.layout import quick_line
 from gdb_kpy.core.errors import KpyError, NotReadyError
 from gdb_kpy.target import session as sessions
 from gdb_kpy.target.session import Candidate
@@ -133,3 +134,8 @@ def _report(session: sessions.Session) -> None:
     show(f"Module: kpy {module.info.version} (debug ABI {module.info.abi}), {where}.")
     if module.info.release != kernel.release:
         tell(paint(f"The module was built for {module.info.release}.", "warn"))
+    line, good = quick_line(session)
+    if good:
+        show(line)
+    else:
+        tell(paint(line, "warn"))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import time
 from collections.abc import Collection, Sequence
 from typing import ClassVar
 
@@ -138,15 +139,43 @@ def read_lines() -> str:
     return gdb.execute(f"help {_LINES}", to_string=True)
 
 
+class Meter:
+    """Progress of long work: nothing for 2 s, then a line, and on a terminal how far it is."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._next = time.monotonic() + 2
+        self._told = False
+
+    def __enter__(self) -> Meter:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._told and os.isatty(2):
+            tell("\r\x1b[K", end="")
+
+    def __call__(self, done: int, total: int) -> None:
+        """Tell how far the work is, if it is time to."""
+        now = time.monotonic()
+        if now < self._next or not total or (self._told and not os.isatty(2)):
+            return
+        self._next = now + 0.5
+        self._told = True
+        if os.isatty(2):
+            tell(f"\r{self._what}: {done * 100 // total} %", end="")
+        else:
+            tell(f"{self._what}.")
+
+
 def show(text: str) -> None:
     """Print a line through GDB, so that paging and logging work."""
     gdb.write(text + "\n")
 
 
-def tell(text: str) -> None:
+def tell(text: str, end: str = "\n") -> None:
     """Print a remark that is not part of the answer, to the error stream."""
     gdb.flush()
-    gdb.write(text + "\n", gdb.STDERR)
+    gdb.write(text + end, gdb.STDERR)
 
 
 def show_json(report: object) -> None:
@@ -159,6 +188,19 @@ def paint(text: str, role: str) -> str:
     if "NO_COLOR" in os.environ or not gdb.parameter("style enabled") or not os.isatty(1):
         return text
     return f"\033[{_COLOURS[role]}m{text}\033[m"
+
+
+def highlighted(text: str) -> str:
+    """Colour C if the user wants colours and pygments is there."""
+    if paint("x", "dim") == "x":
+        return text
+    try:
+        from pygments import highlight
+        from pygments.formatters import TerminalFormatter
+        from pygments.lexers import CLexer
+    except ImportError:
+        return text
+    return str(highlight(text, CLexer(), TerminalFormatter())).rstrip("\n")
 
 
 def summary_of(word: str) -> str:

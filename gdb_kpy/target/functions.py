@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`$kpy_eval("…")` for GDB's expressions, and `-kpy-eval` for programs that drive GDB."""
+"""`$kpy_eval()` and `$kpy_offsetof()` for expressions of GDB, `-kpy-eval` for programs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gdb_kpy.core.mailbox import Reply
 from gdb_kpy.target import convenience
 
 Answer = Callable[[str], Reply]
+OffsetOf = Callable[[str, str], int]
 
 
 def _asked(answer: Answer, source: str) -> Reply:
@@ -37,9 +38,32 @@ class EvalFunction(gdb.Function):
         return convenience.to_gdb(_asked(self._answer, source.string()))
 
 
-def register(answer: Answer) -> None:
-    """Give GDB the function, and the MI command where it knows such (GDB 12)."""
+class OffsetOfFunction(gdb.Function):
+    """Return the offset of a member in bytes, from the module's layout table or DWARF.
+
+    $kpy_offsetof("STRUCT", "MEMBER"), where MEMBER may go through others: "b.c", "a[2].d".
+    """
+
+    def __init__(self, offset_of: OffsetOf) -> None:
+        self._offset_of = offset_of
+        super().__init__("kpy_offsetof")
+
+    def invoke(self, *arguments: gdb.Value) -> int:
+        """Look it up."""
+        if len(arguments) != 2:
+            raise gdb.GdbError('usage: $kpy_offsetof("STRUCT", "MEMBER")')
+        try:
+            return self._offset_of(arguments[0].string(), arguments[1].string())
+        except KpyError as error:
+            raise gdb.GdbError(str(error)) from None
+        except gdb.error as error:
+            raise gdb.GdbError(f"$kpy_offsetof takes text in quotes ({error})") from None
+
+
+def register(answer: Answer, offset_of: OffsetOf) -> None:
+    """Give GDB the functions, and the MI command where it knows such (GDB 12)."""
     EvalFunction(answer)
+    OffsetOfFunction(offset_of)
     if not hasattr(gdb, "MICommand"):
         return
 

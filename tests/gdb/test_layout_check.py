@@ -64,7 +64,7 @@ def test_the_table_is_that_of_the_build(guest: LiveGuest, gdb: GdbRunner) -> Non
     [
         ("no_such_struct", "unknown type 'no_such_struct'"),
         ("zzz*", "no type in the layout table matches 'zzz*'"),
-        ("-frob", "unknown option -frob (known: -json)"),
+        ("-frob", "unknown option -frob (known: -all, -json, -source)"),
     ],
 )
 def test_mistakes(gdb: GdbRunner, argument: str, said: str) -> None:

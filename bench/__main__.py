@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import calls, contention, debugger, guard, hooks, interpreter, structs, windows
+from bench import calls, contention, debugger, guard, hooks, interpreter, layouts, structs, windows
 from bench.table import Row, render
 from guest.say import note, run_main
 
@@ -16,6 +16,7 @@ BENCHES = {
     "guard": guard.measure,
     "hooks": hooks.measure,
     "interpreter": interpreter.measure,
+    "layouts": layouts.measure,
     "structs": structs.measure,
     "windows": windows.measure,
 }

@@ -13,9 +13,12 @@ import pytest
 
 from struct_layout import open_dwarf
 from struct_layout.__main__ import main
+from struct_layout.beside import side_by_side
 from struct_layout.btf import open_btf
 from struct_layout.btf_writer import write_btf
 from struct_layout.compare import compare
+from struct_layout.differences import Comparer
+from struct_layout.sources import load_table
 from struct_layout.trust import trust
 
 SOURCE = """
@@ -196,8 +199,6 @@ def test_a_core_of_another_kernel(
 
 
 def test_trust(files: dict[str, Path]) -> None:
-    from struct_layout.sources import load_table
-
     table, other = load_table(files["table"]), load_table(files["other"])
     dwarf, btf = open_dwarf(files["dwarf5.so"]), open_btf(files["raw.btf"])
     for source, label in ((dwarf, "dwarf"), (btf, "btf")):
@@ -224,3 +225,22 @@ def test_what_is_no_source(
 def test_compare_is_a_library_call(files: dict[str, Path]) -> None:
     result = compare(open_btf(files["raw.btf"]), open_dwarf(files["dwarf4.so"]), both_ways=True)
     assert result.ok and result.labels == ("plugin", "dwarf")
+
+
+def test_side_by_side(files: dict[str, Path]) -> None:
+    """Each member on one line, in its place on both sides; a star where they differ."""
+    other, dwarf = load_table(files["other"]), open_dwarf(files["dwarf5.so"])
+    (mine,), (theirs,) = other.find("sample"), dwarf.find("sample")
+    differing = [each.path for each in Comparer().types(mine, theirs)[1]]
+    text = side_by_side(mine, theirs, ("plugin", "dwarf"), differing)
+    lines = text.splitlines()
+    assert lines[0].split() == ["struct", "sample", "plugin", "dwarf"]
+    assert lines[1].split() == ["*", "56", "bytes", "48", "bytes"]
+    (more,) = [line for line in lines if line.startswith("*   more")]
+    assert more.split()[2:] == ["0x28", "8", "long", "int", "-"]
+    (mode,) = [line for line in lines if line.startswith("    mode")]
+    assert mode.count("0x4:3 :5 unsigned int") == 2
+    back = side_by_side(theirs, mine, ("dwarf", "plugin"), differing).splitlines()
+    names = [line[2:].split()[0] for line in lines[2:]]
+    assert [line[2:].split()[0] for line in back[2:]] == names
+    assert names.index("more") == names.index("point") - 1

@@ -19,7 +19,7 @@ KDIR ?=
 STUBS ?=
 
 TOP := $(CURDIR)
-c-files = $(shell git ls-files 'kmod/*.[ch]' 'micropython/*.[ch]' ':!kmod/debug/fields.h' \
+c-files = $(shell git ls-files 'kmod/*.[ch]' 'micropython/*.[ch]' ':!kmod/debug/fields*.h' \
 	'struct_layout/plugin/*.cc' 'struct_layout/plugin/*.h')
 
 # The release is known once `kernel` has run: the rest of the build is a second make.

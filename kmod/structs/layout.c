@@ -150,12 +150,12 @@ static void get(const struct kpy_types *in, u32 id, struct kpy_cinfo *info)
 	}
 }
 
-static const struct kpy_types layout_types = { get, kpy_body_member, kpy_body_constant,
-					       kpy_name_number, kpy_body_member_bare };
+const struct kpy_types kpy_layout_types = { get, kpy_body_member, kpy_body_constant,
+					    kpy_name_number, kpy_body_member_bare };
 
 bool kpy_is_layout(struct kpy_ctype t)
 {
-	return t.in == &layout_types;
+	return t.in == &kpy_layout_types;
 }
 
 static u32 named(u32 i)
@@ -222,7 +222,7 @@ struct kpy_ctype kpy_layout_find(enum kpy_ckind kind, const char *name, u32 *at)
 			break;
 		if (is_kind(id, kind)) {
 			*at = i + 1;
-			return (struct kpy_ctype){ &layout_types, id };
+			return (struct kpy_ctype){ &kpy_layout_types, id };
 		}
 	}
 	return (struct kpy_ctype){};
@@ -235,7 +235,7 @@ u32 kpy_layout_count(void)
 
 struct kpy_ctype kpy_layout_named(u32 i)
 {
-	return (struct kpy_ctype){ &layout_types, named(i) };
+	return (struct kpy_ctype){ &kpy_layout_types, named(i) };
 }
 
 u32 kpy_layout_ids(void)

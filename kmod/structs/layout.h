@@ -3,6 +3,8 @@
 #pragma once
 #include "structs/ctype.h"
 
+extern const struct kpy_types kpy_layout_types;
+
 /* What is wrong with it, NULL: nothing. */
 const char *kpy_layout_trouble(void);
 /* Reads all of the table and checks it; until then, and when it is damaged, it describes nothing. */

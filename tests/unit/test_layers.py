@@ -131,7 +131,10 @@ C_INSIDE = {
     "kmod/entry.h": {"mpstate"},
     "kmod/gil.c": {"gc"},  # safe points run finalisers
     "kmod/restart.c": {"mpstate"},  # what is left of an interpreter that faulted
-    "kmod/debug/info.c": {"bc", "gc", "mpz", "objfun"},
+    "kmod/debug/info.c": {
+        *("bc", "gc", "mpz", "objfun", "objlist", "objmodule", "objnamedtuple", "objtype"),
+    },
+    "kmod/debug/private.h": {"bc"},
     "kmod/ffi/buffer.c": {"gc"},  # a collection frees buffers
     "kmod/ffi/convert.c": {"gc"},  # room behind a bytearray for its NUL
     "kmod/ffi/handler.c": {"bc", "objfun", "objtype"},  # how many arguments a handler takes

@@ -290,6 +290,10 @@ class Table:
             low += 1
         return found
 
+    def type(self, number: int) -> Type:
+        """Return the type of a number, as the module's objects hold it."""
+        return self._type(number)
+
     def declaration(self, name: str) -> Declaration | None:
         """Return the function or variable of that name."""
         wanted = self._number(name)

@@ -11,6 +11,7 @@ from gdb_kpy.commands import (
     layout_show,
     listing,
     parameters,
+    print_,
     recover,
     status,
 )
@@ -21,6 +22,7 @@ from gdb_kpy.target import functions
 COMMANDS: tuple[type[KpyCommand], ...] = (
     attach.Attach,
     status.Status,
+    print_.Print,
     evaluate.Eval,
     evaluate.Exec,
     evaluate.Forget,
@@ -41,4 +43,4 @@ def register() -> None:
     listing.Listing([command.word for command in COMMANDS if not command.prefix])
     for command in COMMANDS:
         command()
-    functions.register(evaluate.answer, layout_show.offset_of)
+    functions.register(evaluate.answer, print_.answer, layout_show.offset_of)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gdb_kpy.commands.base import COMPLETE_FILENAME, KpyCommand, paint, parse, show, tell
 from gdb_kpy.commands.layout import quick_line
+from gdb_kpy.core import qemu_core
 from gdb_kpy.core.errors import KpyError, NotReadyError
 from gdb_kpy.target import session as sessions
 from gdb_kpy.target.session import Candidate
@@ -20,9 +21,10 @@ _VALUED = ("-vmlinux", "-module")
 class Attach(KpyCommand):
     """Attach to a guest: connect, find and verify its kernel, load symbols, find kpy.ko.
 
-    Usage: kpy attach [NAME | SOCKET | HOST:PORT] [-vmlinux FILE] [-module FILE]
+    Usage: kpy attach [NAME | SOCKET | HOST:PORT | CORE] [-vmlinux FILE] [-module FILE]
 
     Without an address: the guest started by `python3 -m guest up`; NAME is that of another one.
+    CORE is a file that `dump-guest-memory -p` of QEMU's monitor wrote.
     The kernel's place (KASLR) is found by itself, and the vmlinux is compared with the running
     kernel by build-id.
       -vmlinux FILE  the kernel with debug info; needed when the guest is not one of ours
@@ -48,14 +50,23 @@ class Attach(KpyCommand):
         options, words = parse(argument, valued=_VALUED)
         if len(words) > 1:
             raise KpyError(f"one address is enough, not {len(words)} ({' '.join(words)})")
-        address, candidates = _where(words[0] if words else None)
+        core = Path(words[0]).expanduser() if words and _is_core(words[0]) else None
+        address, candidates = ("", _built()) if core else _where(words[0] if words else None)
         if "-vmlinux" in options:
             module = candidates[0].module if candidates else None
             candidates = [Candidate(_path(options["-vmlinux"]), module)]
         module_file = _path(options["-module"]) if "-module" in options else None
-        session = sessions.attach(address, candidates, module_file, tell)
+        if core is not None:
+            session = sessions.attach_core(core, candidates, module_file, tell)
+        else:
+            session = sessions.attach(address, candidates, module_file, tell)
         with sessions.viewed():
             _report(session)
+
+
+def _is_core(word: str) -> bool:
+    path = Path(word).expanduser()
+    return path.is_file() and qemu_core.is_core(path)
 
 
 def _path(word: str) -> Path:
@@ -117,8 +128,9 @@ def _built() -> list[Candidate]:
 def _report(session: sessions.Session) -> None:
     kernel = session.kernel
     cpus = len(session.stub.threads())
+    verb = "Opened" if isinstance(session, sessions.CoreSession) else "Attached to"
     show(
-        f"Attached to {paint(session.stub.name, 'name')}: Linux {kernel.release}, "
+        f"{verb} {paint(session.stub.name, 'name')}: Linux {kernel.release}, "
         f"{cpus} vCPU{'s' if cpus != 1 else ''}."
     )
     show(

@@ -78,10 +78,12 @@ class Setting(gdb.Parameter):
 
     word: ClassVar[str] = ""
     default: ClassVar[int] = 0
+    words: ClassVar[set[str]] = set()
     value: int | None
 
     def __init__(self) -> None:
         super().__init__(f"kpy {self.word}", gdb.COMMAND_DATA, gdb.PARAM_UINTEGER)
+        Setting.words.add(self.word)
         self.value = self.default
 
     def get_set_string(self) -> str:
@@ -101,7 +103,11 @@ class SettingsPrefix(gdb.Command):
 
     def invoke(self, argument: str, from_tty: bool) -> None:
         """Show the settings."""
-        gdb.execute("help set kpy" if argument else "show kpy eval-timeout")
+        if argument:
+            gdb.execute("help set kpy")
+            return
+        for word in sorted(Setting.words):
+            gdb.execute(f"show kpy {word}")
 
 
 def parse(

@@ -13,23 +13,30 @@ from gdb_kpy.core.mailbox import Reply
 def to_gdb(reply: Reply) -> gdb.Value:
     """Return the value of a reply: a number, a struct pointer, a string; else its repr."""
     value = reply.value
-    if value.number is not None:
-        if value.struct:
-            try:
-                kind = gdb.lookup_type(f"struct {value.struct}").pointer()
-                return gdb.Value(value.number).cast(kind)
-            except gdb.error:
-                pass  # a type that the kernel's DWARF does not have
-        return gdb.Value(value.number)
     text = reply.result.text
-    if text[:1] in "'\"" and not reply.result.cut:
+    if value.number is None and text[:1] in "'\"" and not reply.result.cut:
         try:
             found = ast.literal_eval(text)
         except (ValueError, SyntaxError):
             found = text
         if isinstance(found, str):
             text = found
-    return gdb.Value(text)
+    return value_of(text, value.number, value.struct)
+
+
+def value_of(text: str, number: int | None, struct: str | None) -> gdb.Value:
+    """Return a number, as a pointer to a struct if that is named; a text where there is none."""
+    if number is None or not -(1 << 63) <= number < 1 << 64:
+        try:
+            return gdb.Value(text)
+        except UnicodeEncodeError:  # in a locale of ASCII
+            return gdb.Value(text.encode("ascii", "backslashreplace").decode("ascii"))
+    if struct:
+        try:
+            return gdb.Value(number).cast(gdb.lookup_type(f"struct {struct}").pointer())
+        except gdb.error:
+            pass  # a type that the kernel's DWARF does not have
+    return gdb.Value(number)
 
 
 def keep(reply: Reply) -> None:

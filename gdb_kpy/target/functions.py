@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`$kpy_eval()` and `$kpy_offsetof()` for expressions of GDB, `-kpy-eval` for programs."""
+"""`$kpy_eval()`, `$kpy_print()`, `$kpy_offsetof()` for GDB; `-kpy-eval` for programs."""
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Callable, NamedTuple
 
 import gdb
 
@@ -11,11 +11,22 @@ from gdb_kpy.core.errors import KpyError
 from gdb_kpy.core.mailbox import Reply
 from gdb_kpy.target import convenience
 
-Answer = Callable[[str], Reply]
+Evaluate = Callable[[str], Reply]
 OffsetOf = Callable[[str, str], int]
 
 
-def _asked(answer: Answer, source: str) -> Reply:
+class Answer(NamedTuple):
+    """A value for GDB: a number, perhaps of a pointer to a struct, else a text."""
+
+    text: str
+    number: int | None
+    struct: str | None
+
+
+Print = Callable[[str], Answer]
+
+
+def _asked(answer: Evaluate, source: str) -> Reply:
     try:
         return answer(source)
     except KpyError as error:
@@ -29,7 +40,7 @@ class EvalFunction(gdb.Function):
     to C, else its repr as a string. It may be used in the condition of a breakpoint.
     """
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Evaluate) -> None:
         self._answer = answer
         super().__init__("kpy_eval")
 
@@ -60,9 +71,30 @@ class OffsetOfFunction(gdb.Function):
             raise gdb.GdbError(f"$kpy_offsetof takes text in quotes ({error})") from None
 
 
-def register(answer: Answer, offset_of: OffsetOf) -> None:
+class PrintFunction(gdb.Function):
+    """Return the value of a Python expression by reading memory, as `kpy print` does.
+
+    $kpy_print("EXPRESSION") is a number, a pointer to a struct, or a string. It may be used in the
+    condition of a breakpoint.
+    """
+
+    def __init__(self, answer: Print) -> None:
+        self._answer = answer
+        super().__init__("kpy_print")
+
+    def invoke(self, source: gdb.Value) -> gdb.Value:  # type: ignore[override]
+        """Evaluate."""
+        try:
+            found = self._answer(source.string())
+        except KpyError as error:
+            raise gdb.GdbError(str(error)) from None
+        return convenience.value_of(found.text, found.number, found.struct)
+
+
+def register(answer: Evaluate, printed: Print, offset_of: OffsetOf) -> None:
     """Give GDB the functions, and the MI command where it knows such (GDB 12)."""
     EvalFunction(answer)
+    PrintFunction(printed)
     OffsetOfFunction(offset_of)
     if not hasattr(gdb, "MICommand"):
         return

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from gdb_kpy.core import elf, idt
 from gdb_kpy.core.errors import AbsentError, FaultError, KpyError, NotReadyError
@@ -88,15 +88,29 @@ def kernel_view(stub: Stub, memory: Memory, probe: int) -> Iterator[None]:
 def locate(stub: Stub, memory: Memory, vmlinux: elf.ElfFile, search: bool) -> Kernel:
     """Find the running kernel's base and verify that ``vmlinux`` is its file.
 
-    Every CPU knows the address of its interrupt table, and gate 0 is a symbol of the kernel.
     ``search`` for the running kernel's build-id if it is another: a second's work for an error.
     """
+
+    def view(probe: int) -> contextlib.AbstractContextManager[None]:
+        return kernel_view(stub, memory, probe)
+
+    table = idt.base_from_monitor(stub.monitor("info registers"))
+    return locate_by_table(memory, vmlinux, table, view, search)
+
+
+def locate_by_table(
+    memory: Memory,
+    vmlinux: elf.ElfFile,
+    table: int,
+    view: Callable[[int], contextlib.AbstractContextManager[None]],
+    search: bool,
+) -> Kernel:
+    """Find the kernel's base by a CPU's interrupt table: gate 0 is a symbol of the kernel."""
     wanted = (*_GATE0, "__start_notes", "__stop_notes", "linux_banner")
     symbols = vmlinux.symbols(wanted)
     linked = next((symbols[name] for name in _GATE0 if name in symbols), None)
     if linked is None or not {"__start_notes", "__stop_notes", "linux_banner"} <= symbols.keys():
         raise AbsentError(f"{vmlinux.path} is not an x86-64 vmlinux", "give one by -vmlinux FILE")
-    table = idt.base_from_monitor(stub.monitor("info registers"))
     try:
         gate = idt.handler(memory.read(table, idt.GATE_SIZE), table)
     except KpyError as error:
@@ -106,7 +120,7 @@ def locate(stub: Stub, memory: Memory, vmlinux: elf.ElfFile, search: bool) -> Ke
     offset = gate - linked
     start, stop = symbols["__start_notes"] + offset, symbols["__stop_notes"] + offset
     mine = vmlinux.build_id()
-    with kernel_view(stub, memory, start):
+    with view(start):
         try:
             running = elf.build_id(memory.read(start, stop - start))
         except FaultError:

@@ -8,50 +8,63 @@ import gdb
 from gdb_kpy.core.errors import FaultError
 
 _LINE = 512
-_BULK = 1024
+_HUGE = 1 << 17  # what is larger is read once, and by someone who keeps it
 
 
 class Memory:
     """Reads in lines of 512 bytes and keeps them until the next stop or write.
 
-    A round trip costs as much as a few hundred bytes, so neighbours come for free.
+    A round trip costs as much as a few hundred bytes, so neighbours come for free; lines that
+    are wanted together are read together.
     """
 
     def __init__(self) -> None:
         self._lines: dict[int, bytes] = {}
         self.generation = 0  # how often the guest may have run since attaching
+        self.version = 0  # how often memory may have changed
+        self.reads = 0  # how often the target was asked
 
     def forget(self, _event: object = None) -> None:
         """Drop what was read, as the guest ran; an event handler: it must not touch the target."""
-        self._lines.clear()
         self.generation += 1
+        self.drop()
 
     def drop(self) -> None:
         """Drop what was read, as a call of ours changed memory while the guest stood still."""
         self._lines.clear()
+        self.version += 1
 
     def read(self, address: int, size: int) -> bytes:
         """Read memory; raises FaultError."""
-        if size >= _BULK:
-            return self._fetch(address, size)
+        if size >= _HUGE or size <= 0:
+            return self._fetch(address, size) if size > 0 else b""
+        lines = self._lines
         first = address - address % _LINE
-        parts = [self._line(at) for at in range(first, address + size, _LINE)]
+        places = range(first, address + size, _LINE)
+        missing = [at for at in places if at not in lines]
+        if missing:
+            self._load(missing[0], missing[-1] + _LINE)
+        parts = [lines[at] for at in places]
         if any(len(part) < _LINE for part in parts):
             return self._fetch(address, size)  # an edge of mapped memory: only what was asked
         return b"".join(parts)[address - first : address - first + size]
 
-    def _line(self, address: int) -> bytes:
-        line = self._lines.get(address)
-        if line is None:
-            try:
-                line = self._fetch(address, _LINE)
-            except FaultError:
-                line = b""
-            self._lines[address] = line
-        return line
+    def _load(self, start: int, end: int) -> None:
+        """Read lines into the cache with one request; those that cannot be read become empty."""
+        try:
+            data = self._fetch(start, end - start)
+        except FaultError:
+            for at in range(start, end, _LINE):
+                try:
+                    self._lines[at] = self._fetch(at, _LINE)
+                except FaultError:
+                    self._lines[at] = b""
+            return
+        for at in range(start, end, _LINE):
+            self._lines[at] = data[at - start : at - start + _LINE]
 
-    @staticmethod
-    def _fetch(address: int, size: int) -> bytes:
+    def _fetch(self, address: int, size: int) -> bytes:
+        self.reads += 1
         try:
             return bytes(gdb.selected_inferior().read_memory(address, size))
         except (gdb.error, OverflowError):

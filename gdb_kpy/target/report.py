@@ -75,8 +75,12 @@ def report(session: Session) -> Report:
     found = Report(
         session.stub.name,
         KernelReport(kernel.release, kernel.build_id, str(kernel.path), kernel.offset),
-        [_vcpu(session, vcpu) for vcpu in session.vcpus()],
+        [],
     )
+    try:
+        found.vcpus = [_vcpu(session, vcpu) for vcpu in session.vcpus()]
+    except NotReadyError as error:
+        found.notes.append(str(error))
     try:
         loaded = session.module()
     except NotReadyError as error:

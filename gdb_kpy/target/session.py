@@ -14,7 +14,7 @@ from gdb_kpy.core import elf, linux_module, vcpu
 from gdb_kpy.core.errors import NotReadyError
 from gdb_kpy.core.memory import u32, u64s
 from gdb_kpy.core.vcpu import Vcpu
-from gdb_kpy.target import connect, kernel, module, symbols
+from gdb_kpy.target import connect, core_file, kernel, module, symbols
 from gdb_kpy.target.kernel import Kernel
 from gdb_kpy.target.memory import Memory, unwatch_events, watch_events
 from gdb_kpy.target.module import KpyModule
@@ -101,6 +101,14 @@ class Session:
         return found
 
 
+class CoreSession(Session):
+    """A guest's memory in a core file: it can be read, and nothing else."""
+
+    def view(self) -> contextlib.AbstractContextManager[None]:
+        """Do nothing: a core file has the kernel's addresses."""
+        return contextlib.nullcontext()
+
+
 _current: Session | None = None
 
 
@@ -155,7 +163,11 @@ def attach(
     stub, fresh = connect.connect(address)
     memory = Memory()
     try:
-        running, chosen = _first_that_fits(stub, memory, files)
+
+        def locate(vmlinux: elf.ElfFile, search: bool) -> Kernel:
+            return kernel.locate(stub, memory, vmlinux, search)
+
+        running, chosen = _first_that_fits(locate, files)
         if not symbols.has_index(running.build_id):
             progress(f"Reading the debug info of {running.path.name}; its index is kept.")
         symbols.load_kernel(running.path, running.offset, running.address("linux_banner"))
@@ -168,12 +180,47 @@ def attach(
     return _current
 
 
+def attach_core(
+    path: Path,
+    candidates: Sequence[Candidate],
+    module_file: Path | None,
+    progress: Callable[[str], None],
+) -> Session:
+    """Open a core file, find the kernel in it, and load symbols."""
+    global _current
+    files = [(elf.ElfFile(candidate.vmlinux), candidate) for candidate in candidates]
+    if not files:
+        raise NotReadyError("the guest's vmlinux is not known", "give it by -vmlinux FILE")
+    forget()
+    core_file.close_core()
+    stub, table = core_file.open_core(path)
+    memory = Memory()
+    try:
+
+        def locate(vmlinux: elf.ElfFile, search: bool) -> Kernel:
+            return kernel.locate_by_table(
+                memory, vmlinux, table, lambda _probe: contextlib.nullcontext(), search
+            )
+
+        running, chosen = _first_that_fits(locate, files)
+        if not symbols.has_index(running.build_id):
+            progress(f"Reading the debug info of {running.path.name}; its index is kept.")
+        symbols.load_kernel(running.path, running.offset, running.address("linux_banner"))
+    except BaseException:
+        core_file.close_core()
+        raise
+    watch_events(memory)
+    _current = CoreSession(stub, memory, running, module_file or chosen.module)
+    return _current
+
+
 def _first_that_fits(
-    stub: Stub, memory: Memory, files: Sequence[tuple[elf.ElfFile, Candidate]]
+    locate: Callable[[elf.ElfFile, bool], Kernel],
+    files: Sequence[tuple[elf.ElfFile, Candidate]],
 ) -> tuple[Kernel, Candidate]:
     for vmlinux, candidate in files:
         try:
-            return kernel.locate(stub, memory, vmlinux, search=len(files) == 1), candidate
+            return locate(vmlinux, len(files) == 1), candidate
         except NotReadyError:
             if len(files) == 1:
                 raise

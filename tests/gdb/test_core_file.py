@@ -60,7 +60,7 @@ def printed(where: str) -> list[str]:
     done = run_gdb(f"kpy attach {where}", "set kpy max-items 0", *commands, timeout=120)
     assert done.returncode == 0, done.stderr
     answers = lines(done.stdout)
-    start = next(i for i, line in enumerate(answers) if line.startswith("Module: ")) + 1
+    start = next(i for i, line in enumerate(answers) if line.startswith("Layouts: ")) + 1
     return answers[start : start + len(NAMES)]
 
 

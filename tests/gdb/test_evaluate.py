@@ -124,7 +124,7 @@ def test_answers_equal_those_of_the_repl(guest: LiveGuest, gdb: GdbRunner) -> No
     done = gdb(*(f"kpy eval {expression}" for expression in EXPRESSIONS))
     assert done.returncode == 0, done.stderr
     answers = done.stdout.splitlines()
-    start = next(i for i, line in enumerate(answers) if line.startswith("Module:")) + 1
+    start = next(i for i, line in enumerate(answers) if line.startswith("Layouts:")) + 1
     assert answers[start : start + len(expected)] == expected
 
 

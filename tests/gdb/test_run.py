@@ -34,7 +34,7 @@ def attempt(command: str) -> str:
 def answers(stdout: str) -> list[str]:
     """Return what came after the banner of `kpy attach`."""
     lines = [line for line in stdout.splitlines() if line]
-    start = next(i for i, line in enumerate(lines) if line.startswith("Module:")) + 1
+    start = next(i for i, line in enumerate(lines) if line.startswith("Layouts:")) + 1
     return [line for line in lines[start:] if "detached]" not in line]
 
 

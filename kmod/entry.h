@@ -84,6 +84,14 @@ struct kpy_entry {
 extern struct kpy_entry *kpy_current, *kpy_entries;
 extern unsigned int kpy_epoch;
 extern u32 kpy_ready;
+/*
+ * A debugger watches the word while the holder runs on; QEMU is then slow in all that lies on
+ * the same page, so nothing else does.
+ */
+struct kpy_gil_page {
+	u32 word; /* 1 while the GIL is held */
+} __aligned(PAGE_SIZE);
+extern struct kpy_gil_page kpy_gil_page;
 extern s32 kpy_gil_cpu; /* of the holder; -1: none */
 
 /*

@@ -42,7 +42,7 @@
 MP_DEFINE_EXCEPTION(TimeoutError, OSError)
 
 #ifndef NO_QSTR
-u32 kpy_gil_word; /* 1 while held; a debugger watches it */
+struct kpy_gil_page kpy_gil_page;
 s32 kpy_gil_cpu = -1;
 struct kpy_entry *kpy_current; /* entry of the holder */
 struct kpy_entry *kpy_entries; /* all entries */
@@ -68,7 +68,7 @@ static __always_inline void account_off(u64 now)
 
 static __always_inline bool gil_try(void)
 {
-	return !READ_ONCE(kpy_gil_word) && xchg(&kpy_gil_word, 1) == 0;
+	return !READ_ONCE(kpy_gil_page.word) && xchg(&kpy_gil_page.word, 1) == 0;
 }
 
 /* flags: EFLAGS as they are. */
@@ -84,7 +84,7 @@ static __always_inline void gil_lock_with(unsigned long flags)
 				cpu_relax();
 				local_irq_disable();
 			}
-		} while (READ_ONCE(kpy_gil_word));
+		} while (READ_ONCE(kpy_gil_page.word));
 	}
 	WRITE_ONCE(kpy_gil_cpu, raw_smp_processor_id());
 	off_since = rdtsc();
@@ -103,7 +103,7 @@ static __always_inline void gil_unlock_with(unsigned long flags, bool kick)
 {
 	account_off(rdtsc());
 	WRITE_ONCE(kpy_gil_cpu, -1);
-	smp_store_release(&kpy_gil_word, 0);
+	smp_store_release(&kpy_gil_page.word, 0);
 	if (unlikely(kick))
 		kpy_output_kick();
 	local_irq_restore(flags);

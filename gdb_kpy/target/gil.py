@@ -7,13 +7,13 @@ import time
 from collections.abc import Sequence
 
 from gdb_kpy.core.debug_info import DebugInfo
-from gdb_kpy.core.errors import NotReadyError
-from gdb_kpy.core.memory import s32, u32
+from gdb_kpy.core.errors import FaultError, NotReadyError
+from gdb_kpy.core.memory import s32, u32, u64
 from gdb_kpy.core.vcpu import Mode, Vcpu
 from gdb_kpy.target.session import Session
 from gdb_kpy.target.stub import forget_registers, interrupt_pending, no_interrupts, slice_of
 
-_SECONDS = 2.0
+_SECONDS = 5.0
 _WORD = 4
 _MOST_STEPS = 100
 
@@ -46,9 +46,22 @@ def free(session: Session, info: DebugInfo, vcpus: Sequence[Vcpu]) -> Vcpu | Non
         if suspect.cpu == cpu and _run_until_free(session, info["addr.gil_word"], suspect):
             return suspect
     who = f"CPU {cpu} holds the GIL" if cpu >= 0 else "a CPU is taking or leaving the GIL"
+    why = ", as it collects garbage," if _collects(session, info) else ""
     raise NotReadyError(
-        f"{who} and did not let go of it within {_SECONDS:g} s", "`continue` and stop again"
+        f"{who}{why} and did not let go of it within {_SECONDS:g} s",
+        "`kpy print` reads without it; or `continue` and stop again",
     )
+
+
+def _collects(session: Session, info: DebugInfo) -> bool:
+    """Say whether the holder is inside a garbage collection."""
+    read = session.memory.read
+    entry = u64(read, info["addr.current_entry"])
+    try:
+        state = u64(read, entry + info["off.entry.ts"])
+        return u64(read, state + info["off.thread.gc_lock_depth"]) & 0xFFFF != 0
+    except FaultError:
+        return False
 
 
 def _step_through(session: Session, info: DebugInfo, vcpus: Sequence[Vcpu]) -> Vcpu | None:

@@ -42,7 +42,7 @@ ADDRESS("eval", kpy_debug_eval), ADDRESS("eval_abort", kpy_debug_abort),
 	ADDRESS("run_done", kpy_debug_run_done), ADDRESS("run_mailbox", kpy_run_mailbox),
 
 	/* Who runs Python. */
-	ADDRESS("ready", kpy_ready), ADDRESS("gil_word", kpy_gil_word),
+	ADDRESS("ready", kpy_ready), ADDRESS("gil_word", kpy_gil_page.word),
 	ADDRESS("gil_cpu", kpy_gil_cpu), ADDRESS("current_entry", kpy_current),
 	ADDRESS("entries", kpy_entries), ADDRESS("epoch", kpy_epoch),
 	OFFSET("entry.next", struct kpy_entry, next),

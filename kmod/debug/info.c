@@ -34,7 +34,6 @@
 
 struct kpy_debug_state kpy_debug_state;
 
-extern u32 kpy_gil_word;
 extern s32 kpy_gil_cpu;
 
 /* clang-format off */

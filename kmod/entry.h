@@ -9,6 +9,7 @@
 #include <linux/irqflags.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
+#include <linux/smp.h>
 #include <linux/types.h>
 #include <asm/processor-flags.h>
 #endif
@@ -49,8 +50,10 @@ struct kpy_window {
 /* The thread's own, or another's that has ended. May sleep. */
 void kpy_window_free(struct kpy_window *w);
 
+/* kpy_entry_init() knows all fields. */
 struct kpy_entry {
 	struct kpy_regs parked; /* first: gil_asm.S stores here */
+	struct kpy_call call;
 	struct kpy_entry *next,
 		**pprev; /* list of all entries, under the GIL; pprev NULL: not in it */
 	mp_state_thread_t *ts; /* state in use: own_ts, or one that upstream keeps in its frame */
@@ -63,7 +66,6 @@ struct kpy_entry {
 	bool has_token;
 	unsigned long token_since; /* jiffies */
 	struct kpy_session *session; /* where output goes; NULL: dmesg */
-	struct kpy_call call;
 	struct kpy_fault *fault; /* of that call; it becomes an exception */
 	unsigned long mark; /* to whoever looks for a guarded call up the stack: stop here */
 	u64 deadline; /* TSC; 0: none */
@@ -82,6 +84,7 @@ struct kpy_entry {
 };
 
 extern struct kpy_entry *kpy_current, *kpy_entries;
+extern unsigned long kpy_guard_secret; /* ffi/guard.c */
 extern unsigned int kpy_epoch;
 extern u32 kpy_ready;
 /*
@@ -111,8 +114,12 @@ void kpy_gil_leave(struct kpy_entry *e);
  */
 #define KPY_GIL_WAIT_MS 100
 bool kpy_gil_enter_bounded(struct kpy_entry *e);
-/* Does the CPU that we run on hold it? Then we are inside the interpreter. */
-bool kpy_gil_is_mine(void);
+/* Held by this CPU: by the caller, or by what the caller interrupted in a window. */
+static __always_inline bool kpy_gil_is_mine(void)
+{
+	return READ_ONCE(kpy_gil_cpu) == raw_smp_processor_id() &&
+	       (irqs_disabled() || in_interrupt());
+}
 /* Never waits; for the debugger's entry, while all other CPUs stand still. */
 bool kpy_gil_try_enter(struct kpy_entry *e);
 
@@ -125,10 +132,53 @@ void kpy_entry_unlink(struct kpy_entry *e);
 unsigned long kpy_gil_lock_raw(void);
 void kpy_gil_unlock_raw(unsigned long flags);
 
-void kpy_entry_init(struct kpy_entry *e, enum kpy_kind kind, struct kpy_session *session);
+/* What is not here is set by whoever enters or parks. In line, as hooks do it on each call. */
+static __always_inline void kpy_entry_init(struct kpy_entry *e, enum kpy_kind kind,
+					   struct kpy_session *session)
+{
+	mp_state_thread_t *ts = &e->own_ts;
+
+	e->parked.sp = 0;
+	e->call.target = e->call.serial = 0;
+	e->next = NULL;
+	e->pprev = NULL;
+	e->ts = ts;
+	e->flags = 0;
+	e->stack_lo = e->stack_hi = 0;
+	e->task = current;
+	e->kind = kind;
+	e->epoch = 0;
+	e->has_token = false;
+	e->session = session;
+	e->fault = NULL;
+	e->mark = ~(unsigned long)&e->mark ^ kpy_guard_secret;
+	e->deadline = 0;
+	e->timed_out = e->finalising = e->completing = e->abort = false;
+	e->base = NULL;
+	e->root = e->what = e->readline = NULL;
+	e->invocation = NULL;
+	e->window = (struct kpy_window){ NULL, NULL };
+	ts->pystack_start = ts->pystack_cur = ts->pystack_end = NULL;
+	ts->gc_lock_depth = 0;
+	ts->dict_locals = ts->dict_globals = &MP_STATE_VM(dict_main);
+	ts->nlr_top = NULL;
+	ts->nlr_jump_callback_top = NULL;
+	ts->mp_pending_exception = MP_OBJ_NULL;
+	ts->stop_iteration_arg = MP_OBJ_NULL;
+}
 /* Describes the stack the caller runs on, from the caller's frame downwards. */
-void kpy_entry_set_stack(struct kpy_entry *e, unsigned long lo, void *top);
-void kpy_entry_set_pystack(struct kpy_entry *e, void *base, size_t size);
+static inline void kpy_entry_set_stack(struct kpy_entry *e, unsigned long lo, void *top)
+{
+	e->stack_lo = lo;
+	e->stack_hi = (unsigned long)top;
+	e->own_ts.stack_top = top;
+	e->own_ts.stack_limit = (unsigned long)top - lo - MICROPY_STACK_CHECK_MARGIN;
+}
+static inline void kpy_entry_set_pystack(struct kpy_entry *e, void *base, size_t size)
+{
+	e->own_ts.pystack_start = e->own_ts.pystack_cur = base;
+	e->own_ts.pystack_end = base + size;
+}
 /* Leaves all Python code of the current entry for its base; no exception handler is asked. */
 void kpy_leave_python(struct kpy_entry *e);
 void kpy_entry_put_token(struct kpy_entry *e);

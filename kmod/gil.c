@@ -172,7 +172,7 @@ void kpy_entry_put_token(struct kpy_entry *e)
 		up(&token_passed);
 }
 
-void kpy_entry_link(struct kpy_entry *e)
+static __always_inline void entry_link(struct kpy_entry *e)
 {
 	e->next = kpy_entries;
 	if (e->next)
@@ -181,12 +181,22 @@ void kpy_entry_link(struct kpy_entry *e)
 	kpy_entries = e;
 }
 
-void kpy_entry_unlink(struct kpy_entry *e)
+void kpy_entry_link(struct kpy_entry *e)
+{
+	entry_link(e);
+}
+
+static __always_inline void entry_unlink(struct kpy_entry *e)
 {
 	*e->pprev = e->next;
 	if (e->next)
 		e->next->pprev = e->pprev;
 	e->pprev = NULL;
+}
+
+void kpy_entry_unlink(struct kpy_entry *e)
+{
+	entry_unlink(e);
 }
 
 void kpy_gil_acquire_stale(struct kpy_entry *e)
@@ -234,27 +244,7 @@ void kpy_gil_enter(struct kpy_entry *e)
 	become(e, flags);
 }
 
-/* Held by this CPU: by the caller, or by what the caller interrupted in a window. */
-bool kpy_gil_is_mine(void)
-{
-	return (irqs_disabled() || in_interrupt()) &&
-	       READ_ONCE(kpy_gil_cpu) == raw_smp_processor_id();
-}
-
-bool kpy_gil_enter_bounded(struct kpy_entry *e)
-{
-	bool bounded = preempt_count() || irqs_disabled();
-	u64 limit = rdtsc() + (u64)tsc_khz * KPY_GIL_WAIT_MS;
-
-	while (!kpy_gil_try_enter(e)) {
-		if (bounded && rdtsc() > limit)
-			return false;
-		cpu_relax();
-	}
-	return true;
-}
-
-bool kpy_gil_try_enter(struct kpy_entry *e)
+static __always_inline bool try_enter(struct kpy_entry *e)
 {
 	unsigned long flags;
 
@@ -265,23 +255,54 @@ bool kpy_gil_try_enter(struct kpy_entry *e)
 	}
 	WRITE_ONCE(kpy_gil_cpu, raw_smp_processor_id());
 	off_since = rdtsc();
-	kpy_entry_link(e);
+	entry_link(e);
 	e->epoch = kpy_epoch;
 	kpy_debug_state.entries++;
 	become(e, flags);
 	return true;
 }
 
-void kpy_gil_leave(struct kpy_entry *e)
+bool kpy_gil_try_enter(struct kpy_entry *e)
 {
-	kpy_entry_unlink(e);
+	return try_enter(e);
+}
+
+static noinline bool enter_later(struct kpy_entry *e)
+{
+	bool bounded = preempt_count() || irqs_disabled();
+	u64 limit = rdtsc() + (u64)tsc_khz * KPY_GIL_WAIT_MS;
+
+	while (!try_enter(e)) {
+		if (bounded && rdtsc() > limit)
+			return false;
+		cpu_relax();
+	}
+	return true;
+}
+
+bool kpy_gil_enter_bounded(struct kpy_entry *e)
+{
+	return likely(try_enter(e)) || enter_later(e);
+}
+
+static noinline void leave_rarely(struct kpy_entry *e)
+{
 	gil_unlock(e->flags);
 	kpy_entry_put_token(e);
 	WRITE_ONCE(e->mark, 0);
-	if (unlikely(e->fault)) {
-		kpy_fault_put(e->fault);
-		e->fault = NULL;
+	kpy_fault_put(e->fault);
+	e->fault = NULL;
+}
+
+void kpy_gil_leave(struct kpy_entry *e)
+{
+	entry_unlink(e);
+	if (unlikely(kpy_output_pending || e->has_token || e->fault)) {
+		leave_rarely(e);
+		return;
 	}
+	gil_unlock_with(e->flags, false);
+	WRITE_ONCE(e->mark, 0);
 }
 
 /* Second halves of kpy_gil_release() and kpy_gil_bounce() in gil_asm.S. */
@@ -453,30 +474,5 @@ void kpy_safe_point(void)
 		kpy_leave_python(e);
 	if (unlikely(MP_STATE_VM(gc_n_due)))
 		finalise(e);
-}
-
-void kpy_entry_init(struct kpy_entry *e, enum kpy_kind kind, struct kpy_session *session)
-{
-	memset(e, 0, sizeof(*e));
-	e->mark = ~(unsigned long)&e->mark ^ kpy_guard_secret;
-	e->task = current;
-	e->kind = kind;
-	e->session = session;
-	e->ts = &e->own_ts;
-	e->own_ts.dict_locals = e->own_ts.dict_globals = &MP_STATE_VM(dict_main);
-}
-
-void kpy_entry_set_stack(struct kpy_entry *e, unsigned long lo, void *top)
-{
-	e->stack_lo = lo;
-	e->stack_hi = (unsigned long)top;
-	e->own_ts.stack_top = top;
-	e->own_ts.stack_limit = (unsigned long)top - lo - MICROPY_STACK_CHECK_MARGIN;
-}
-
-void kpy_entry_set_pystack(struct kpy_entry *e, void *base, size_t size)
-{
-	e->own_ts.pystack_start = e->own_ts.pystack_cur = base;
-	e->own_ts.pystack_end = base + size;
 }
 #endif

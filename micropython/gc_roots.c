@@ -11,6 +11,7 @@
 #include "shared/runtime/gchelper.h"
 #include "entry.h"
 #include "debug/info.h"
+#include "ffi/ffi.h"
 #include "ffi/hook.h"
 #include "ffi/stats.h"
 
@@ -71,6 +72,7 @@ void gc_collect(void)
 
 	kpy_debug_state.gc_count++;
 	kpy_names_epoch++; /* a table that is freed may become another map's */
+	kpy_large_ints_forget();
 	gc_collect_start();
 	gc_helper_collect_regs_and_stack();
 	for (struct kpy_entry *e = kpy_entries; e; e = e->next)

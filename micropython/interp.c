@@ -36,6 +36,7 @@ const char kpy_help_text[] = "Welcome to kpy: MicroPython inside the Linux kerne
 void kpy_interpreter_start(void)
 {
 	gc_init(kpy_heap, kpy_heap + kpy_heap_size);
+	kpy_large_ints_forget();
 	mp_init();
 	/* In blocks: a collection before the heap is full keeps the next one short. */
 	MP_STATE_MEM(gc_alloc_threshold) =

@@ -62,6 +62,8 @@ struct kpy_hook *kpy_hook_new(const struct kpy_hook_kind *kind, mp_obj_t handler
 	h->id = ++ids;
 	h->kind = kind;
 	h->handler = handler;
+	h->call = MP_OBJ_TYPE_GET_SLOT_OR_NULL(mp_obj_get_type(handler), call)
+			  ?: mp_call_function_n_kw;
 	h->session = e->session;
 	h->epoch = kpy_epoch;
 	h->enabled = true;

@@ -17,8 +17,6 @@
 #include "ffi/guard_impl.h"
 #endif
 
-#define REGISTER_ARGS 6
-
 #ifndef NO_QSTR
 bool kpy_is_text(unsigned long address)
 {
@@ -50,17 +48,6 @@ void kpy_untyped_arg(const mp_obj_t *args, size_t i, unsigned long *word)
 		cannot_pass(args[i], i);
 }
 
-/* False: not all are small ints. */
-static __always_inline bool small_args(size_t n, const mp_obj_t *args, unsigned long *words)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (unlikely(!mp_obj_is_small_int(args[i])))
-			return false;
-		words[i] = MP_OBJ_SMALL_INT_VALUE(args[i]);
-	}
-	return true;
-}
-
 /*
  * What is not given reads as 0. Returns the prototype, or NULL when it is not to be trusted. This
  * may run Python code, which may call the kernel.
@@ -68,7 +55,8 @@ static __always_inline bool small_args(size_t n, const mp_obj_t *args, unsigned 
 static noinline const struct kpy_proto *convert_args(const struct kpy_proto *proto, size_t n,
 						     const mp_obj_t *args, unsigned long *words)
 {
-	memset(words, 0, (n > REGISTER_ARGS ? KPY_CALL_ARGS_MAX : REGISTER_ARGS) * sizeof(*words));
+	memset(words, 0,
+	       (n > KPY_REGISTER_ARGS ? KPY_CALL_ARGS_MAX : KPY_REGISTER_ARGS) * sizeof(*words));
 	if (proto && likely(kpy_proto_args(proto, n, args, words)))
 		return proto;
 	for (size_t i = 0; i < n; i++)
@@ -96,8 +84,7 @@ mp_obj_t kpy_call(mp_obj_t name, unsigned long target, const struct kpy_proto *p
 
 	if (unlikely(!kpy_may_sleep(e)))
 		check_context(e, name, target);
-	memset(words, 0, sizeof(e->call.args));
-	if (proto || n > REGISTER_ARGS || !small_args(n, args, words)) {
+	if (proto || n > KPY_REGISTER_ARGS || !kpy_int_args(n, args, words)) {
 		proto = convert_args(proto, n, args, converted);
 		memcpy(words, converted, sizeof(e->call.args));
 		words = converted;

@@ -12,6 +12,8 @@ unsigned long kpy_int_to_word(mp_obj_t o)
 
 	if (mp_obj_is_small_int(o))
 		return MP_OBJ_SMALL_INT_VALUE(o);
+	if (kpy_is_large_int(o))
+		return kpy_large_int_word(o);
 	if (!mp_obj_is_exact_type(o, &mp_type_int)) /* an instance with __int__ */
 		o = mp_unary_op(MP_UNARY_OP_INT_MAYBE, o);
 	if (o == MP_OBJ_NULL)

@@ -2,6 +2,7 @@
 /* Kernel symbols, calls and memory as Python objects. */
 #pragma once
 #include "py/obj.h"
+#include "py/objint.h"
 #include "py/smallint.h"
 
 struct kpy_proto;
@@ -37,12 +38,54 @@ unsigned long kpy_to_address(mp_obj_t o);
 /* Value of an int within -2^63 .. 2^64-1. Raises OverflowError. */
 unsigned long kpy_int_to_word(mp_obj_t o);
 
+/* words.c: the int of a word that is no small int. */
+mp_obj_t kpy_large_int(unsigned long word);
+/* The collector is about to free objects, or the heap is new. Under the GIL. */
+void kpy_large_ints_forget(void);
+
 /* The int of a word, unsigned. */
 static inline mp_obj_t kpy_word_to_int(unsigned long word)
 {
 	if (word <= MP_SMALL_INT_MAX)
 		return MP_OBJ_NEW_SMALL_INT(word);
-	return mp_obj_new_int_from_ull(word);
+	return kpy_large_int(word);
+}
+
+/* Is o an int of as many digits as its word, and not negative? As those of kpy_large_int(). */
+static inline bool kpy_is_large_int(mp_obj_t o)
+{
+	const mpz_t *z = &((mp_obj_int_t *)MP_OBJ_TO_PTR(o))->mpz;
+
+	return mp_obj_is_exact_type(o, &mp_type_int) && z->len == MPZ_NUM_DIG_FOR_INT && !z->neg;
+}
+
+static inline unsigned long kpy_large_int_word(mp_obj_t o)
+{
+	const mpz_dig_t *digits = ((mp_obj_int_t *)MP_OBJ_TO_PTR(o))->mpz.dig;
+	unsigned long word = 0;
+
+	for (size_t i = MPZ_NUM_DIG_FOR_INT; i--;)
+		word = word << MPZ_DIG_SIZE | digits[i];
+	return word;
+}
+
+#define KPY_REGISTER_ARGS 6
+/*
+ * The words of n <= KPY_REGISTER_ARGS arguments, when all are ints that are easily converted,
+ * and 0 for those that are not given. False: one is not; what converts others may run Python code.
+ */
+static inline bool kpy_int_args(size_t n, const mp_obj_t *args, unsigned long *words)
+{
+	words[0] = words[1] = words[2] = words[3] = words[4] = words[5] = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (mp_obj_is_small_int(args[i]))
+			words[i] = MP_OBJ_SMALL_INT_VALUE(args[i]);
+		else if (kpy_is_large_int(args[i]))
+			words[i] = kpy_large_int_word(args[i]);
+		else
+			return false;
+	}
+	return true;
 }
 
 /* The Symbol of a name of the kernel's at its address. */

@@ -17,7 +17,7 @@
 static __always_inline bool let_through(struct kpy_hook *h, unsigned long parent_ip)
 {
 	/* What this module calls for its own needs; calls that Python code asked for are others. */
-	if (unlikely(within_module(parent_ip, THIS_MODULE)) &&
+	if (unlikely(within_module_core(parent_ip, THIS_MODULE)) &&
 	    parent_ip != (unsigned long)kpy_guard_returns) {
 		kpy_chain_missed(h, KPY_MISS_RECURSION);
 		return true;

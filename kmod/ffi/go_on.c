@@ -83,12 +83,17 @@ static void run_original(struct kpy_invocation *inv)
 
 unsigned long kpy_hook_run_stub(struct kpy_hook *h, struct kpy_stub_frame *frame)
 {
-	struct kpy_invocation inv = { .hook = h };
+	struct kpy_invocation inv;
 	enum kpy_outcome outcome;
 	unsigned long next;
 
+	inv.hook = h;
 	inv.args = frame->args;
 	inv.stack_args = frame->stack_args;
+	inv.regs = NULL;
+	inv.result = inv.original = 0;
+	inv.in_original = inv.ran = false;
+	inv.outside = 0;
 	atomic_inc(&h->in_flight);
 	if (h->kind->returns)
 		run_original(&inv);

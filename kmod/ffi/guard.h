@@ -50,7 +50,6 @@ bool kpy_guarded_call(struct kpy_entry *e, unsigned long target, size_t n,
 		      const unsigned long *words, unsigned long *result);
 
 extern bool kpy_guard_on;
-extern unsigned long kpy_guard_secret;
 int kpy_guard_init(void);
 void kpy_guard_exit(void);
 

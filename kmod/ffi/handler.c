@@ -108,12 +108,10 @@ size_t kpy_handler_args(mp_obj_t f, const char *first, size_t n, bool known)
 	return min_t(size_t, a.max - lead, KPY_HOOK_ARGS_MAX);
 }
 
-unsigned long kpy_handler_result(mp_obj_t o)
+unsigned long kpy_other_result(mp_obj_t o)
 {
 	unsigned long word;
 
-	if (mp_obj_is_small_int(o))
-		return MP_OBJ_SMALL_INT_VALUE(o);
 	/* The memory of a str is gone once the handler has returned. */
 	if (mp_obj_is_str_or_bytes(o) || !kpy_to_word(o, &word))
 		mp_raise_msg_varg(&mp_type_TypeError, MP_ERROR_TEXT("the handler returned '%s'"),
@@ -121,22 +119,36 @@ unsigned long kpy_handler_result(mp_obj_t o)
 	return word;
 }
 
+static noinline void typed_args(const struct kpy_hook *h, const unsigned long *words,
+				mp_obj_t *args)
+{
+	for (size_t i = 0; i < h->n_args; i++)
+		args[i] = kpy_hook_arg(h->types, i, words[i]);
+}
+
 mp_obj_t kpy_handler_call(struct kpy_hook *h, const struct kpy_invocation *inv, mp_obj_t first)
 {
-	mp_obj_t args[1 + KPY_HOOK_ARGS_MAX];
-	size_t n = 0, i;
+	mp_obj_t args[1 + KPY_HOOK_ARGS_MAX], *rest = args;
+	unsigned long all[KPY_HOOK_ARGS_MAX];
+	const unsigned long *words = inv->args + h->skip;
+	size_t n = h->n_args, i;
 
 	if (first)
-		args[n++] = first;
-	for (i = 0; i < h->n_args; i++) {
-		size_t at = i + h->skip;
-		unsigned long word = at < 6 ? inv->args[at]
-					    : kpy_stack_word(inv->stack_args + at - 6);
-
-		args[n++] = h->types ? kpy_hook_arg(h->types, i, word)
-				     : mp_obj_new_int_from_uint(word);
+		*rest++ = first;
+	if (unlikely(n + h->skip > 6)) {
+		for (i = 0; i < n; i++)
+			all[i] = i + h->skip < 6
+					 ? words[i]
+					 : kpy_stack_word(inv->stack_args + i + h->skip - 6);
+		words = all;
 	}
-	return mp_call_function_n_kw(h->handler, n, 0, args);
+	if (unlikely(h->types))
+		typed_args(h, words, rest);
+	else
+		for (i = 0; i < n; i++)
+			rest[i] = kpy_word_to_int(words[i]);
+	n += rest - args;
+	return h->call(h->handler, n, 0, args);
 }
 #else
 static qstr used(void)

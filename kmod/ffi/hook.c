@@ -54,18 +54,28 @@ typedef int (*get_stack_info_t)(unsigned long *stack, struct task_struct *task,
 				struct stack_info *info, unsigned long *visit_mask);
 static get_stack_info_t stack_info_of;
 
-/* The lower end of the stack that we are on; 0 when it is none that Python runs on, or nearly full. */
-static unsigned long usable_stack(void)
+/* The lower end of the stack of interrupts that sp is on; 0 when it is on another. */
+static noinline unsigned long interrupt_stack(unsigned long sp)
 {
-	unsigned long sp = (unsigned long)__builtin_frame_address(0), mask = 0;
-	unsigned long lo = (unsigned long)end_of_stack(current);
 	struct stack_info info;
+	unsigned long mask = 0;
 
-	if (sp < lo || sp >= lo + THREAD_SIZE) {
-		if (!stack_info_of || stack_info_of((unsigned long *)sp, current, &info, &mask) ||
-		    info.type != STACK_TYPE_IRQ)
+	if (!stack_info_of || stack_info_of((unsigned long *)sp, current, &info, &mask) ||
+	    info.type != STACK_TYPE_IRQ)
+		return 0;
+	return (unsigned long)info.begin;
+}
+
+/* The lower end of the stack that we are on; 0 when it is none that Python runs on, or nearly full. */
+static __always_inline unsigned long usable_stack(void)
+{
+	unsigned long sp = (unsigned long)__builtin_frame_address(0);
+	unsigned long lo = (unsigned long)end_of_stack(current);
+
+	if (unlikely(sp - lo >= THREAD_SIZE)) {
+		lo = interrupt_stack(sp);
+		if (!lo)
 			return 0;
-		lo = (unsigned long)info.begin;
 	}
 	return sp - lo >= STACK_RESERVE ? lo : 0;
 }
@@ -91,7 +101,7 @@ static enum kpy_outcome call_handler(struct kpy_invocation *inv, struct kpy_entr
 		if (h->kind->handle)
 			h->kind->handle(h, inv);
 		else
-			mp_call_function_0(h->handler);
+			h->call(h->handler, 0, 0, NULL);
 		nlr_pop();
 		e->base = NULL;
 		return KPY_DONE;
@@ -131,6 +141,8 @@ static noinline enum kpy_outcome enter(struct kpy_invocation *inv, unsigned long
 	u64 begin;
 
 	kpy_entry_init(&e, KPY_HOOK, NULL);
+	e.what = h;
+	e.invocation = inv;
 	kpy_entry_set_stack(&e, stack_lo, __builtin_frame_address(0));
 	if (!kpy_gil_enter_bounded(&e)) {
 		kpy_hook_count_miss(h, KPY_MISS_BUSY);
@@ -148,8 +160,6 @@ static noinline enum kpy_outcome enter(struct kpy_invocation *inv, unsigned long
 	}
 	kpy_entry_set_pystack(&e, pystack, PYSTACK_SIZE);
 	e.session = h->session;
-	e.what = h;
-	e.invocation = inv;
 	begin = rdtsc();
 	if (budget)
 		e.deadline = begin + (u64)tsc_khz * budget;

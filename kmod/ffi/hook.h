@@ -18,6 +18,7 @@
 #include <linux/uaccess.h>
 #include "entry.h"
 #include "own_work.h"
+#include "ffi/ffi.h"
 
 struct kpy_hook;
 struct kpy_stub_frame;
@@ -85,6 +86,7 @@ struct kpy_hook {
 	struct list_head list; /* all hooks, under the GIL */
 	const struct kpy_hook_kind *kind;
 	mp_obj_t handler; /* a root of the collector */
+	mp_call_fun_t call; /* of the handler's type */
 	mp_obj_t last_error; /* another */
 	mp_obj_t first; /* another: the handler's first argument, or NULL */
 	struct kpy_session *session; /* that armed it: output and tracebacks go there */
@@ -215,7 +217,15 @@ void kpy_hook_free(struct kpy_hook *h);
  */
 size_t kpy_handler_args(mp_obj_t handler, const char *first, size_t n, bool known);
 /* The word that a handler's result stands for. Raises TypeError. */
-unsigned long kpy_handler_result(mp_obj_t result);
+unsigned long kpy_other_result(mp_obj_t result);
+static inline unsigned long kpy_handler_result(mp_obj_t result)
+{
+	if (mp_obj_is_small_int(result))
+		return MP_OBJ_SMALL_INT_VALUE(result);
+	if (kpy_is_large_int(result))
+		return kpy_large_int_word(result);
+	return kpy_other_result(result);
+}
 /* Calls the handler with first, if any, and the arguments of the call. */
 mp_obj_t kpy_handler_call(struct kpy_hook *h, const struct kpy_invocation *inv, mp_obj_t first);
 

@@ -37,7 +37,7 @@ static void with_result(struct kpy_hook *h, struct kpy_invocation *inv)
 {
 	mp_obj_t result =
 		h->types ? kpy_from_class(inv->original, h->types->result, h->types->result_record)
-			 : mp_obj_new_int_from_uint(inv->original);
+			 : kpy_word_to_int(inv->original);
 
 	kpy_handler_call(h, inv, result);
 }

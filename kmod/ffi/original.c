@@ -12,7 +12,7 @@
 #ifndef NO_QSTR
 #include "entry.h"
 #include "debug/eval.h"
-#include "ffi/guard.h"
+#include "ffi/guard_impl.h"
 #include "ffi/hook_types.h"
 #include "ffi/probe.h"
 #include "ffi/prototype.h"
@@ -24,43 +24,45 @@ typedef struct {
 	char name[sizeof_field(struct kpy_hook, target)];
 } original_t;
 
+/* This may run Python code, which may call the kernel. */
+static noinline void convert_args(size_t n, const mp_obj_t *args, unsigned long *words)
+{
+	memset(words, 0, KPY_HOOK_ARGS_MAX * sizeof(*words));
+	for (size_t i = 0; i < n; i++)
+		kpy_untyped_arg(args, i, &words[i]);
+}
+
 static mp_obj_t original_call(mp_obj_t self, size_t n_args, size_t n_kw, const mp_obj_t *args)
 {
 	original_t *o = MP_OBJ_TO_PTR(self);
 	struct kpy_entry *e = kpy_current;
 	struct kpy_invocation *inv = e->invocation;
-	unsigned long words[KPY_HOOK_ARGS_MAX], result;
+	unsigned long converted[KPY_HOOK_ARGS_MAX], *words = e->call.args, result;
 	bool returned, here;
 	unsigned long target;
-	size_t i;
 	u64 begin;
 
-	mp_arg_check_num(n_args, n_kw, 0, KPY_HOOK_ARGS_MAX, false);
-	if (e->kind == KPY_DEBUG)
+	if (unlikely(n_kw || n_args > KPY_HOOK_ARGS_MAX))
+		mp_arg_check_num(n_args, n_kw, 0, KPY_HOOK_ARGS_MAX, false);
+	if (unlikely(e->kind == KPY_DEBUG))
 		kpy_debug_check_call(e, o->name);
-	for (i = 0; i < n_args; i++) {
-		if (mp_obj_is_small_int(args[i]))
-			words[i] = MP_OBJ_SMALL_INT_VALUE(args[i]);
-		else if (!kpy_to_word(args[i], &words[i]))
-			mp_raise_msg_varg(&mp_type_TypeError,
-					  MP_ERROR_TEXT("argument %d: cannot pass '%s'"),
-					  (int)i + 1, mp_obj_get_type_str(args[i]));
+	if (unlikely(n_args > KPY_REGISTER_ARGS) || !kpy_int_args(n_args, args, words)) {
+		convert_args(n_args, args, converted);
+		memcpy(words, converted, sizeof(e->call.args));
+		words = converted;
 	}
-	for (; i < 6 || (n_args > 6 && i < KPY_HOOK_ARGS_MAX); i++)
-		words[i] = 0;
 	/* The hook may have been removed, or another be below it now. */
 	here = inv && inv->hook->id == o->hook;
 	target = here ? inv->hook->original : o->target;
 	e->call.serial++;
 	e->call.target = target;
-	memcpy(e->call.args, words, sizeof(e->call.args));
 	begin = rdtsc();
 	if (here)
 		inv->in_original = true;
 	kpy_gil_release();
 	if (here && inv->hook->by_probe && target == inv->hook->address)
 		kpy_probe_pass_call(inv->hook);
-	returned = kpy_guarded_call(e, target, n_args, words, &result);
+	returned = kpy_guarded_call_here(e, target, n_args, words, &result);
 	begin = rdtsc() - begin;
 	if (e->deadline)
 		e->deadline += begin;
@@ -72,17 +74,17 @@ static mp_obj_t original_call(mp_obj_t self, size_t n_args, size_t n_kw, const m
 			inv->original = result;
 		inv->outside += begin;
 	}
-	if (unlikely(e->kind == KPY_SESSION && signal_pending(current)))
+	if (e->kind == KPY_SESSION && unlikely(test_thread_flag(TIF_SIGPENDING)))
 		flush_signals(current);
 	kpy_gil_acquire(e);
 	e->call.target = 0;
 	if (unlikely(!returned))
 		kpy_raise_kernel_fault(e, mp_obj_new_str(o->name, strlen(o->name)), n_args, args);
-	mp_handle_pending(true);
+	kpy_handle_pending();
 	if (here && inv->hook->types)
 		return kpy_from_class(result, inv->hook->types->result,
 				      inv->hook->types->result_record);
-	return mp_obj_new_int_from_uint(result);
+	return kpy_word_to_int(result);
 }
 
 static void original_print(const mp_print_t *print, mp_obj_t self, mp_print_kind_t kind)

@@ -228,7 +228,7 @@ mp_obj_t kpy_from_class(unsigned long word, enum kpy_class c, struct kpy_ctype r
 	case KPY_P_VOID:
 		return mp_const_none;
 	default:
-		return mp_obj_new_int_from_uint(word);
+		return kpy_word_to_int(word);
 	}
 }
 

@@ -6,8 +6,6 @@
 #include "ffi/hook.h"
 #include "ffi/stub.h"
 
-extern const char kpy_stubs[], kpy_reg_stubs[];
-
 static struct kpy_hook *slots[KPY_STUBS];
 
 /*
@@ -40,16 +38,6 @@ void kpy_stub_put(int slot)
 	kpy_stub_unbind(slot);
 	free_slots[(first_free + n_free) % KPY_STUBS] = slot;
 	n_free++;
-}
-
-unsigned long kpy_stub_address(int slot)
-{
-	return (unsigned long)kpy_stubs + slot * KPY_STUB_SIZE;
-}
-
-unsigned long kpy_reg_stub_address(int slot)
-{
-	return (unsigned long)kpy_reg_stubs + slot * KPY_STUB_SIZE;
 }
 
 unsigned int kpy_stubs_free(void)

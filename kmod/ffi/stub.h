@@ -40,8 +40,15 @@ void kpy_stub_unbind(int slot);
 /* Nobody is in it any more: it may be taken again. Under the GIL. */
 void kpy_stub_put(int slot);
 /* Two entrances of each slot: one for calls, and one with all registers, at any instruction. */
-unsigned long kpy_stub_address(int slot);
-unsigned long kpy_reg_stub_address(int slot);
+extern const char kpy_stubs[], kpy_reg_stubs[];
+static inline unsigned long kpy_stub_address(int slot)
+{
+	return (unsigned long)kpy_stubs + slot * KPY_STUB_SIZE;
+}
+static inline unsigned long kpy_reg_stub_address(int slot)
+{
+	return (unsigned long)kpy_reg_stubs + slot * KPY_STUB_SIZE;
+}
 /* How many are free. Under the GIL. */
 unsigned int kpy_stubs_free(void);
 void kpy_stubs_init(void);

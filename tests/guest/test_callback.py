@@ -195,3 +195,57 @@ def test_soft_reset_and_unload_with_live_callbacks(guest: LiveGuest) -> None:
     assert status == 0
     assert "kpy: 1 callbacks were not removed: the kernel must not call them any more" in out
     assert run(guest, "print(k.hooks())") == ["[]"]
+
+
+def test_large_words_arrive_and_return(guest: LiveGuest) -> None:
+    """The ints of words are remembered and given out again, and stay what they are.
+
+    Collections come between, which forget them and free those that nobody has.
+    """
+    lines = run(
+        guest,
+        "import gc, random\n"
+        "cb = k.callback(lambda a, b: a ^ b ^ a)\n"
+        "call = Symbol('called', int(cb.ptr()))\n"
+        "bits = random.getrandbits\n"
+        "words = [2**62 - 1, 2**62, 2**63 - 1, 2**63, 2**64 - 1, 0xffffffff00000000, 2**63 + 1]\n"
+        "words += [2**63 | bits(31) << 32 | bits(32) for i in range(3000)]\n"
+        "kept = []\n"
+        "wrong = 0\n"
+        "for round in range(3):\n"
+        "    for i, w in enumerate(words):\n"
+        "        r = call(2**63 + i, w)\n"
+        "        wrong += r != w or r + 1 - w != 1 or hash(r) != hash(w)\n"
+        "        wrong += r.to_bytes(8, 'big') != w.to_bytes(8, 'big')\n"
+        "        if i % 700 == round: gc.collect()\n"
+        "        if i % 5 == round: kept.append((r, w))\n"
+        "gc.collect()\n"
+        "wrong += sum(str(r) != str(w) or r * 3 != w * 3 for r, w in kept)\n"
+        "print(wrong, len(kept) > 1500, cb.hits == 3 * len(words), cb.missed)\n"
+        "cb.rm()\n",
+    )
+    assert lines == ["0 True True 0"]
+
+
+def test_events_with_small_ints_allocate_nothing(guest: LiveGuest) -> None:
+    """Nor do pointers that came before; the Python heap does not grow by a byte."""
+    lines = run(
+        guest,
+        "import gc\n"
+        "h = k.ftrace('jiffies_to_msecs', lambda orig, j: orig(j))\n"
+        "cb = k.callback(lambda a, b: b)\n"
+        "called, convert = Symbol('called', int(cb.ptr())), symbol('jiffies_to_msecs')\n"
+        "pointer = 0xffff888001234500\n"
+        "def events(n):\n"
+        "    for i in range(n):\n"
+        "        convert(i); called(i, 5); called(7, pointer)\n"
+        "events(1); gc.collect(); gc.disable()\n"
+        "called(7, pointer)\n"
+        "before = gc.mem_alloc()\n"
+        "events(200)\n"
+        "after = gc.mem_alloc()\n"
+        "gc.enable()\n"
+        "print(after - before, h.hits >= 201, cb.hits)\n"
+        "h.rm(); cb.rm()\n",
+    )
+    assert lines == ["0 True 403"]

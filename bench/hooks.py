@@ -1,26 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a hook on do_filp_open() costs an open(), in instructions of the guest.
 
-Beside Python stand the kernel's own means, in C: the function tracer and a kprobe event, which
-both write a line of the trace for each call.
+Beside Python stands a module in C that counts the same calls, by the same means of the kernel.
 """
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 from bench.contention import build_openers
 from bench.table import Row
-from guest import lifecycle, registry
+from guest import kernel, lifecycle, registry
 from guest.agent import Agent
+from guest.paths import BUILD, REPO
 from guest.qemu import Options
 from guest.repl import Repl
 from guest.say import UserError
 
 GUEST = "bench-hooks"
 GUEST_SECONDS = 900.0
-SECONDS = 0.2  # of the guest's clock: 200 million instructions
-TRACING = "/sys/kernel/tracing"
+SECONDS = 0.4  # of the guest's clock: 400 million instructions
+PARAMETERS = "/sys/module/counter/parameters"
 
 SETUP = """
 import kernel_ffi as k
@@ -53,37 +56,37 @@ def took(f):
     return time.ticks_diff(time.ticks_us(), begin) // 20
 """
 
-#: What is measured, how it is armed, and the instructions that it may cost.
-HOOKS: tuple[tuple[str, str, int], ...] = (
-    ("ftrace, three arguments", "k.ftrace('do_filp_open', three)", 1700),
-    ("ftrace, *a", "k.ftrace('do_filp_open', star)", 2200),
-    ("KP_ARGS_WATCH", "k.kprobe('do_filp_open', k.KP_ARGS_WATCH, watch)", 2200),
-    ("KP_RETURN", "k.kprobe('do_filp_open', k.KP_RETURN, returned)", 2200),
+#: What is measured, how it is armed, the instructions that it may cost, what C does it with.
+HOOKS: tuple[tuple[str, str, int, str], ...] = (
+    ("ftrace, three arguments", "k.ftrace('do_filp_open', three)", 1700, "ftrace"),
+    ("ftrace, *a", "k.ftrace('do_filp_open', star)", 2200, "ftrace"),
+    ("KP_ARGS_WATCH", "k.kprobe('do_filp_open', k.KP_ARGS_WATCH, watch)", 2200, "kprobe"),
+    ("KP_RETURN", "k.kprobe('do_filp_open', k.KP_RETURN, returned)", 2200, "kretprobe"),
 )
 
-#: The kernel's own, by shell: what switches it on, and off.
-OTHERS: tuple[tuple[str, str, str], ...] = (
-    (
-        "function tracer (C)",
-        "echo do_filp_open >set_ftrace_filter; echo function >current_tracer",
-        "echo nop >current_tracer; echo >set_ftrace_filter",
-    ),
-    (
-        "kprobe event (C)",
-        "echo p:kpy_bench do_filp_open >kprobe_events; echo 1 >events/kprobes/kpy_bench/enable",
-        "echo 0 >events/kprobes/kpy_bench/enable; echo >kprobe_events",
-    ),
-)
+
+def build_counter() -> Path:
+    """Return bench/counter.c as a module for the guest's kernel."""
+    folder = BUILD / "counter"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(REPO / "bench/counter.c", folder)
+    (folder / "Kbuild").write_text("obj-m := counter.o\n")
+    command = ["make", "-C", kernel.load().kdir, f"M={folder}", "modules"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"bench/counter.c does not build: {done.stderr.strip()[-400:]}")
+    return folder / "counter.ko"
 
 
 class Bench:
     """A guest that counts instructions, with the opening program in it."""
 
     def __init__(self) -> None:
-        binary = build_openers()
+        binary, counter = build_openers(), build_counter()
         info = lifecycle.up(GUEST, Options(smp=1, timeout=GUEST_SECONDS, icount=True))
         self.agent = Agent.of(registry.running(GUEST))
         self.agent.push(binary, "/tmp/openers")
+        self.agent.push(counter, "/tmp/counter.ko")
         host, port = str(info["repl"]).split(":")
         self.repl = Repl(host, int(port))
         self.python(SETUP)
@@ -104,35 +107,43 @@ class Bench:
 
     def opens(self) -> tuple[float, int]:
         """Return the instructions of one open and close, and how many there were."""
-        self.sh(f"/tmp/openers 1 {SECONDS / 4}")
+        self.sh(f"/tmp/openers 1 {SECONDS / 8}")
         ns, count = map(int, self.sh(f"/tmp/openers 1 {SECONDS}").split())
         return ns / count, count
 
-
-def hooks(bench: Bench, plain: float) -> Iterator[Row]:
-    """Measure each kind of hook, which must see every open."""
-    for what, arm, limit in HOOKS:
-        bench.python(f"n = 0\nh = {arm}")
-        cost, count = bench.opens()
-        seen, missed = map(int, bench.python("h.rm()\nprint(n, h.missed)").split())
+    def python_hook(self, arm: str) -> float:
+        """Return the instructions of an open with a hook, which must see every open."""
+        self.python(f"n = 0\nh = {arm}")
+        cost, count = self.opens()
+        seen, missed = map(int, self.python("h.rm()\nprint(n, h.missed)").split())
         if seen < count or missed:
-            raise UserError(f"{what}: {seen} of {count} opens seen, {missed} missed")
-        yield Row(f"hook: {what}", cost - plain, limit, "", "the aim", 1.0)
+            raise UserError(f"{arm}: {seen} of {count} opens seen, {missed} missed")
+        return cost
+
+    def c_hook(self, kind: str) -> float:
+        """Return the same with the hook in C."""
+        self.sh(f"insmod /tmp/counter.ko kind={kind}")
+        cost, count = self.opens()
+        seen = int(self.sh(f"cat {PARAMETERS}/count && rmmod counter"))
+        if seen < count:
+            raise UserError(f"{kind} in C: {seen} of {count} opens seen")
+        return cost
 
 
 def measure() -> Iterator[Row]:
     """Boot a guest that counts instructions, and measure."""
     bench = Bench()
     try:
+        # What an open costs depends on where the kernel finds memory: asked for before each.
         plain, _ = bench.opens()
-        yield from hooks(bench, plain)
+        for what, arm, limit, kind in HOOKS:
+            before, ours = bench.opens()[0], bench.python_hook(arm)
+            plain, in_c = bench.opens()[0], bench.c_hook(kind)
+            ours -= (before + plain) / 2
+            in_c -= (plain + bench.opens()[0]) / 2
+            yield Row(f"hook: {what}", ours, limit, "", "the aim", 1.0)
+            yield Row("    the same in C", ours, in_c, "", f"{kind} in a module")
         noop, empty = map(int, bench.python("print(took(noop), took(called))").split())
         yield Row("hook: empty callback", empty - noop, 1200, "", "the aim", 1.0)
-        ours, _ = bench.opens()
-        for what, on, off in OTHERS:
-            bench.sh(f"cd {TRACING}; {on}")
-            cost, _ = bench.opens()
-            bench.sh(f"cd {TRACING}; {off}")
-            yield Row(f"hook: {what}", cost - ours, 1700, "", "the aim for Python")
     finally:
         lifecycle.down(GUEST)

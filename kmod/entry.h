@@ -138,6 +138,8 @@ static __always_inline void kpy_entry_init(struct kpy_entry *e, enum kpy_kind ki
 {
 	mp_state_thread_t *ts = &e->own_ts;
 
+	/* A new field? It needs its value here. */
+	static_assert(offsetof(struct kpy_entry, own_ts) == 312 && sizeof(*ts) == 96);
 	e->parked.sp = 0;
 	e->call.target = e->call.serial = 0;
 	e->next = NULL;
@@ -156,8 +158,11 @@ static __always_inline void kpy_entry_init(struct kpy_entry *e, enum kpy_kind ki
 	e->timed_out = e->finalising = e->completing = e->abort = false;
 	e->base = NULL;
 	e->root = e->what = e->readline = NULL;
+	e->mailbox = NULL;
 	e->invocation = NULL;
 	e->window = (struct kpy_window){ NULL, NULL };
+	ts->stack_top = NULL;
+	ts->stack_limit = 0;
 	ts->pystack_start = ts->pystack_cur = ts->pystack_end = NULL;
 	ts->gc_lock_depth = 0;
 	ts->dict_locals = ts->dict_globals = &MP_STATE_VM(dict_main);

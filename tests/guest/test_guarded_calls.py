@@ -117,7 +117,7 @@ def test_contexts(faulty: LiveGuest) -> None:
     out, err = faulty.py(
         "import kernel_ffi, time\n"
         "seen = {}\n"
-        "def all():\n"
+        "def every():\n"
         "    before = faulty_counts()\n"
         f"    n = 0\n{tries}"
         "    seen[kernel_ffi.context()] = n, faulty_counts() == before\n"
@@ -126,8 +126,8 @@ def test_contexts(faulty: LiveGuest) -> None:
         "        if not h.hits and h.missed: h.rearm()\n"
         "        time.sleep_ms(20)\n"
         "        if len(seen) == 3: break\n"
-        "all()\n"
-        "t = kernel_ffi.timer(1, all); w = kernel_ffi.irq_work(all)\n"
+        "every()\n"
+        "t = kernel_ffi.timer(1, every); w = kernel_ffi.irq_work(every)\n"
         "ready(t); ready(w)\n"
         "print(sorted(seen.items()), t.last_error, w.last_error)\n"
     )

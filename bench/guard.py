@@ -34,7 +34,8 @@ def took(f):
     begin = time.ticks_us()
     loop(f)
     return time.ticks_diff(time.ticks_us(), begin) * 1000 // ROUNDS
-print("TOOK", took(guarded) - took(noop))
+# Right after the module was loaded, others run, too.
+print("TOOK", min(took(guarded) for _ in range(5)) - min(took(noop) for _ in range(5)))
 """
 
 

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from struct_layout.model import LayoutError
 
 PLUGIN_FOLDER = Path(__file__).parent / "plugin"
+# Stands in for headers of GCC that its packages forgot.
+MISSING_FOLDER = PLUGIN_FOLDER / "missing"
 OLDEST, NEWEST = 10, 14
 FLAGS = ("-O2", "-Wall", "-Wextra", "-shared", "-fPIC", "-fno-rtti", "-fno-exceptions")
 
@@ -93,7 +95,7 @@ def build_plugin(output: Path, command: str) -> bool:
         )
     sources = sorted(PLUGIN_FOLDER.glob("*.cc"))
     digest = hashlib.sha256(json.dumps([compiler, FLAGS]).encode())
-    for source in sorted([*sources, *PLUGIN_FOLDER.glob("*.h")]):
+    for source in sorted([*sources, *PLUGIN_FOLDER.rglob("*.h")]):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     stamp = output.with_name(output.name + ".stamp")
     inputs = digest.hexdigest()
@@ -102,7 +104,8 @@ def build_plugin(output: Path, command: str) -> bool:
     cxx = _cxx(compiler)
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_name(output.name + ".part")
-    call = [cxx, *FLAGS, "-isystem", _plugin_include(compiler), *map(str, sources), "-o", str(part)]
+    include = ["-isystem", _plugin_include(compiler), "-idirafter", str(MISSING_FOLDER)]
+    call = [cxx, *FLAGS, *include, *map(str, sources), "-o", str(part)]
     done = subprocess.run(call, capture_output=True, text=True, check=False)
     if done.returncode:
         part.unlink(missing_ok=True)

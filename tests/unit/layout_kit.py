@@ -5,25 +5,40 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from struct_layout.gcc import build_plugin
+from struct_layout.gcc import NEWEST, OLDEST, build_plugin
 from struct_layout.model import Identity
 from struct_layout.records import read_unit
 from struct_layout.table import Table
 from struct_layout.table_writer import write_table
 
 ROOT = Path(__file__).resolve().parents[2]
+# What the tests compile with; test_layout_plugin.py goes through all of compilers().
 GCC = "gcc-12"
+
+
+def compilers() -> list[str]:
+    """Return the GCCs that are installed with what a plugin needs; always gcc-12."""
+    others = []
+    for major in range(OLDEST, NEWEST + 1):
+        name = f"gcc-{major}"
+        if name == GCC or not shutil.which(name) or not shutil.which(f"g++-{major}"):
+            continue
+        folder = run(name, "-print-file-name=plugin").strip()
+        if Path(folder, "include", "gcc-plugin.h").exists():
+            others.append(name)
+    return [GCC, *others]
 
 
 def plugin() -> Path:
     """Return the plugin, built now if it is not there or old."""
-    output = ROOT / "build" / "test-plugin" / "kpy_layout.so"
+    output = ROOT / "build" / "test-plugin" / GCC / "kpy_layout.so"
     build_plugin(output, GCC)
     return output
 

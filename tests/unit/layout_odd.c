@@ -24,7 +24,9 @@ struct huge_array {
 	char c[1UL << 40];
 };
 struct floats {
+#ifdef __FLT16_MAX__ /* GCC 12 and newer */
 	_Float16 half;
+#endif
 	_Decimal128 decimal;
 	_Complex _Float128 complex_quad;
 	int mode __attribute__((mode(TI)));

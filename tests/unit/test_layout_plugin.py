@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import layout_kit as kit
@@ -17,13 +19,21 @@ from struct_layout.table import Table
 from struct_layout.view import flatten, spell
 
 HARD = Path(__file__).parent / "layout_hard.c"
-# pahole 1.24 prints no layout for _Atomic and for vectors.
+# pahole 1.24 prints no layout for vectors, and for _Atomic only with DWARF 4.
 UNKNOWN_TO_PAHOLE = {"atomic", "atomic_typedef", "atomic_pointer", "vector"}
 ONE_BIG = "big-endian bitfields count from the other end"
 
 
+@pytest.fixture(scope="module", params=kit.compilers(), autouse=True)
+def gcc(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Everything here once for each GCC that is installed with its plugin headers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kit, "GCC", request.param)
+        yield kit.GCC
+
+
 @pytest.fixture(scope="module")
-def hard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hard(gcc: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = tmp_path_factory.mktemp("hard") / "hard.c"
     source.write_text(HARD.read_text())
     return source
@@ -81,8 +91,8 @@ def equals_pahole(table: Table, path: Path) -> int:
         size, members = theirs[name]
         assert ours.size == size, name
         flat = {f.path: f for f in flatten(ours) if "." not in f.path}
-        for member in UNKNOWN_TO_PAHOLE & set(flat):
-            del flat[member]
+        for member in UNKNOWN_TO_PAHOLE - set(members):
+            flat.pop(member, None)
         assert set(flat) == set(members), name
         for member, place in members.items():
             mine = flat[member]
@@ -221,7 +231,7 @@ def test_wrong_arguments(tmp_path: Path, arguments: tuple[str, ...], message: st
     source.write_text("int a;\n")
     done = subprocess.run(
         [kit.GCC, f"-fplugin={kit.plugin()}", *arguments, "-c", source, "-o", tmp_path / "a.o"],
-        capture_output=True, text=True, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+        capture_output=True, text=True, env={**os.environ, "LC_ALL": "C.UTF-8"},
     )  # fmt: skip
     assert done.returncode == 1
     assert message in done.stderr
@@ -233,8 +243,8 @@ def test_assembler_and_cplusplus_are_left_alone(tmp_path: Path) -> None:
     source.write_text("struct a { int b; };\n")
     output = tmp_path / "a.records"
     kit.run(
-        "g++-12", f"-fplugin={kit.plugin()}", f"-fplugin-arg-kpy_layout-output={output}",
-        "-c", source, "-o", tmp_path / "a.o",
+        kit.GCC.replace("gcc", "g++"), f"-fplugin={kit.plugin()}",
+        f"-fplugin-arg-kpy_layout-output={output}", "-c", source, "-o", tmp_path / "a.o",
     )  # fmt: skip
     assert not output.exists()
 
@@ -271,7 +281,7 @@ def test_broken_code_breaks_no_compiler(tmp_path: Path, path: Path) -> None:
     failed = 0
     for _ in range(40):
         text = list(lines)
-        for _ in range(chance.randint(1, 4)):
+        for _ in range(chance.randint(1, 2)):
             at = chance.randrange(len(text))
             words = text[at].split(" ")
             del words[chance.randrange(len(words))]

@@ -13,7 +13,7 @@ from gdb_kpy.core.vcpu import Mode, Vcpu
 from gdb_kpy.target.session import Session
 from gdb_kpy.target.stub import forget_registers, interrupt_pending, no_interrupts, slice_of
 
-_SECONDS = 5.0
+_SECONDS = 2.0
 _WORD = 4
 _MOST_STEPS = 100
 
@@ -48,7 +48,8 @@ def free(session: Session, info: DebugInfo, vcpus: Sequence[Vcpu]) -> Vcpu | Non
     who = f"CPU {cpu} holds the GIL" if cpu >= 0 else "a CPU is taking or leaving the GIL"
     why = ", as it collects garbage," if _collects(session, info) else ""
     raise NotReadyError(
-        f"{who}{why} and did not let go of it within {_SECONDS:g} s",
+        f"{who}{why} and, running alone, did not let go of it within {_SECONDS:g} s "
+        "(an interrupt it takes may wait for a CPU that stands still)",
         "`kpy print` reads without it; or `continue` and stop again",
     )
 

@@ -166,7 +166,7 @@ machine.mem8 | machine.mem32 | [init, printk] | {"t": init} | init.signal | init
 lo.dev.parent | init.se | init.se.on_rq | init.pid_links
 lookup_struct("mount")(init.mm or 0x10) | init.thread | lo.features
 container_of(int(init), "task_struct", "pid") | KernelFault(1) | init.real_parent
-init.thread.sp | init.rcu_node_entry | kernel_ffi.buffer | callback | kpy_gil_word
+init.thread.sp | init.rcu_node_entry | kernel_ffi.buffer | callback | kpy_gil_cpu
 kpy_debug_info | gc_collect
 """
 

@@ -346,6 +346,7 @@ def running(guest: LiveGuest, code: str) -> Iterator[None]:
 
 def test_results_of_kpy_eval(guest: LiveGuest, printer: GdbRunner) -> None:
     done = printer(
+        "kpy forget",
         *marked(["$kpy"]),
         "kpy eval [7, 'kept']",
         "kpy eval 2**70",

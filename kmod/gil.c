@@ -114,9 +114,29 @@ static __always_inline void gil_unlock(unsigned long flags)
 	gil_unlock_with(flags, kpy_output_take_kick());
 }
 
+/*
+ * Those who spin for the GIL without an entry: a safe point lets them in. Its holder takes it
+ * back after so few instructions that others may miss each of these moments, for seconds.
+ */
+static atomic_t raw_waiters = ATOMIC_INIT(0);
+
 unsigned long kpy_gil_lock_raw(void)
 {
-	return gil_lock();
+	unsigned long flags;
+
+	atomic_inc(&raw_waiters);
+	flags = gil_lock();
+	atomic_dec(&raw_waiters);
+	return flags;
+}
+
+/* Without the GIL; bounded, as such a waiter may be what an interrupt on its CPU holds up. */
+static __always_inline void let_raw_waiters_in(void)
+{
+	int patience = 10000;
+
+	while (unlikely(atomic_read(&raw_waiters)) && patience--)
+		cpu_relax();
 }
 
 void kpy_gil_unlock_raw(unsigned long flags)
@@ -464,6 +484,7 @@ void kpy_safe_point(void)
 			get_token(e);
 		}
 		cond_resched();
+		let_raw_waiters_in();
 	}
 	become(e, gil_lock());
 	if (unlikely(e->epoch != kpy_epoch))

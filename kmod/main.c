@@ -76,6 +76,7 @@ static int open_ways_in(void)
 	int err;
 
 	kpy_sessions_allow();
+	kpy_debug_run_allow();
 	err = kpy_tcp_start(server_addr);
 	if (err)
 		return err;

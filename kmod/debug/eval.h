@@ -94,7 +94,8 @@ u64 kpy_debug_keep(mp_obj_t value);
 int kpy_debug_run_init(void);
 /* Ends what runs, and the thread. -EBUSY: it is in a call that does not return. */
 int kpy_debug_run_stop(unsigned long until);
-int kpy_debug_run_start(void);
+/* Lets it run code again after that. */
+void kpy_debug_run_allow(void);
 void kpy_debug_run_exit(void);
 /* For the debugger, on any CPU in any state: they only kick. */
 void kpy_debug_run(void);

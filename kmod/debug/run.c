@@ -26,6 +26,7 @@ struct kpy_mailbox *kpy_run_mailbox;
 static struct kpy_entry entry;
 static void *pystack;
 static struct task_struct *thread;
+static bool closed; /* nothing is run any more: the module is being unloaded */
 static DECLARE_WAIT_QUEUE_HEAD(posted);
 static DECLARE_WAIT_QUEUE_HEAD(ended);
 
@@ -106,7 +107,9 @@ static int run_main(void *unused)
 		mb->value_kind = KPY_VALUE_NONE;
 		mb->value_type[0] = 0;
 		mb->kept = 0;
-		if (mb->source_len > KPY_MAILBOX_SOURCE)
+		if (READ_ONCE(closed))
+			kpy_debug_refuse(mb, "the module is being unloaded");
+		else if (mb->source_len > KPY_MAILBOX_SOURCE)
 			kpy_debug_refuse(mb, "the source is too long");
 		else
 			run_posted(mb);
@@ -139,20 +142,16 @@ void kpy_debug_run_interrupt(void)
 	irq_work_queue(&interrupt_kick);
 }
 
-int kpy_debug_run_start(void)
-{
-	thread = kthread_run(run_main, NULL, "kpy-debug");
-	return PTR_ERR_OR_ZERO(thread);
-}
-
 int kpy_debug_run_init(void)
 {
 	int err = -ENOMEM;
 
 	kpy_run_mailbox = vzalloc(sizeof(*kpy_run_mailbox));
 	pystack = vmalloc(PYSTACK_SIZE);
-	if (kpy_run_mailbox && pystack)
-		err = kpy_debug_run_start();
+	if (kpy_run_mailbox && pystack) {
+		thread = kthread_run(run_main, NULL, "kpy-debug");
+		err = PTR_ERR_OR_ZERO(thread);
+	}
 	if (err) {
 		vfree(pystack);
 		vfree(kpy_run_mailbox);
@@ -161,8 +160,15 @@ int kpy_debug_run_init(void)
 	return err;
 }
 
+void kpy_debug_run_allow(void)
+{
+	WRITE_ONCE(closed, false);
+}
+
 int kpy_debug_run_stop(unsigned long until)
 {
+	WRITE_ONCE(closed, true);
+	smp_mb(); /* a thread that did not see it had set BUSY before */
 	while (READ_ONCE(kpy_run_mailbox->state) == KPY_MAILBOX_BUSY) {
 		stop_code(MP_OBJ_NULL, true);
 		if (!wait_event_timeout(ended,

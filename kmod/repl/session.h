@@ -35,6 +35,7 @@ struct kpy_session {
 	bool eof; /* the peer is gone, or we are being closed */
 	bool admitted; /* the token was right, or there is none */
 	bool left_behind; /* the peer was sent away while a kernel call does not return */
+	bool interrupting; /* Ctrl-C is on its way to the code that runs */
 	unsigned long interrupted_call; /* serial of the kernel call that Ctrl-C found; 0: none */
 	int interrupt_char; /* this input byte raises KeyboardInterrupt; -1: none */
 	int mode; /* pyexec_mode_kind_t */

@@ -63,7 +63,11 @@ static void ctrl_c(struct kpy_session *s)
 		return;
 	}
 	s->interrupted_call = call;
-	kpy_session_interrupt(s, false);
+	WRITE_ONCE(s->interrupting, true);
+	smp_mb(); /* forget_signal() comes after the end of the code, then looks at us */
+	if (READ_ONCE(s->interrupt_char) >= 0)
+		kpy_session_interrupt(s, false);
+	smp_store_release(&s->interrupting, false);
 }
 
 /* The end of the last c among the unread bytes, counted as the ring does; 0: there is none. */
@@ -77,6 +81,24 @@ static unsigned long after_last(const struct kpy_ring *r, int c)
 }
 
 /*
+ * What interrupted the code before must not reach the code that now begins: neither the
+ * exception nor the signal, which comes after it. Nobody interrupts meanwhile, except for good.
+ */
+static void forget_signal(struct kpy_session *s)
+{
+	struct kpy_entry *e = kpy_gil_release();
+
+	while (smp_load_acquire(&s->interrupting))
+		schedule_timeout_uninterruptible(1);
+	flush_signals(current);
+	kpy_gil_acquire(e);
+	if (e->abort)
+		kpy_leave_python(e);
+	if (e->ts->mp_pending_exception == MP_OBJ_FROM_PTR(&MP_STATE_VM(mp_kbd_exception)))
+		e->ts->mp_pending_exception = MP_OBJ_NULL;
+}
+
+/*
  * From here on c interrupts. One that was typed ahead of the code that now begins is for that
  * code, and takes the input before it along, as a terminal's does.
  */
@@ -84,6 +106,8 @@ void kpy_session_interrupt_on(struct kpy_session *s, int c)
 {
 	unsigned long end;
 
+	if (c >= 0 && s->interrupt_char < 0)
+		forget_signal(s);
 	WRITE_ONCE(s->interrupt_char, c);
 	smp_mb(); /* receive() puts bytes in, then looks at interrupt_char */
 	end = c >= 0 ? after_last(&s->in, c) : 0;

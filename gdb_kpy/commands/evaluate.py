@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from gdb_kpy.commands.base import (
     show,
     tell,
 )
+from gdb_kpy.commands.print_ import complete_expression
 from gdb_kpy.core import results
 from gdb_kpy.core.errors import KpyError, NotReadyError
 from gdb_kpy.core.mailbox import Flag, Kind, Reply, Status, Text
@@ -69,11 +71,15 @@ def _tools(session: sessions.Session) -> tuple[Evaluator, Runner]:
     return known[1], known[2]
 
 
-def evaluate(source: str, kind: Kind, options: frozenset[str] = frozenset()) -> Evaluation:
+def evaluate(
+    source: str, kind: Kind, options: frozenset[str] = frozenset(), keep: bool = True
+) -> Evaluation:
     """Evaluate as the options say, at this stop or with the guest running."""
     source = results.expand(source)
     timeout = parameters.eval_timeout_ms()
-    flags = Flag.KEEP | (Flag.UNSAFE if "-unsafe" in options else Flag.NONE)
+    flags = Flag.KEEP if keep else Flag.NONE
+    if "-unsafe" in options:
+        flags |= Flag.UNSAFE
     if "-run" not in options:
         with sessions.viewed() as session:
             return _tools(session)[0].evaluate(source, kind, timeout, flags)
@@ -81,14 +87,14 @@ def evaluate(source: str, kind: Kind, options: frozenset[str] = frozenset()) -> 
         runner = _tools(session)[1]
         if source:
             runner.post(source, kind, timeout, flags)
-        elif not runner.unfinished():
+        elif not runner.owes_answer():
             raise KpyError("no evaluation is under way: `kpy eval -run EXPRESSION` starts one")
     return runner.wait(show)
 
 
-def answer(source: str) -> Reply:
+def answer(source: str, keep: bool) -> Reply:
     """Evaluate an expression in the frozen guest; an exception of it is a KpyError."""
-    reply = evaluate(source, Kind.EVAL).reply
+    reply = evaluate(source, Kind.EVAL, keep=keep).reply
     if reply.status is not Status.OK:
         raise Failed(reply.result.text.rstrip().rpartition("\n")[2])
     return reply
@@ -109,7 +115,8 @@ class Eval(KpyCommand):
     are refused, as another CPU may hold a lock they need.
 
       -run     lets the guest run until the answer is there: anything goes that goes at the REPL.
-               Without EXPRESSION: wait for the one that was cut short by a breakpoint.
+               Without EXPRESSION: wait for the one that was cut short by a breakpoint, and show
+               the answer that nobody took.
       -unsafe  stay frozen and call kernel functions all the same
       /x, /d   show integers in hexadecimal, decimal
 
@@ -130,6 +137,14 @@ class Eval(KpyCommand):
         if not words.rest and "-run" not in words.options:
             raise KpyError("nothing to evaluate: `kpy eval EXPRESSION`, as in `kpy eval 6*7`")
         _show(evaluate(words.rest, Kind.EVAL, words.options), words.format)
+
+    def complete(self, text: str, word: str) -> Sequence[str] | int:
+        """Complete options, names and attributes."""
+        words = text.split()
+        if text and not text[-1].isspace() and words[-1].startswith("-"):
+            if all(each in self.options for each in words[:-1]):
+                return super().complete(text, word)
+        return complete_expression(text, word)
 
 
 class Exec(KpyCommand):

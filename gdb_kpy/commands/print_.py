@@ -71,16 +71,21 @@ class Print(KpyCommand):
         last = text.split()[-1] if text and not text[-1].isspace() else ""
         if last.startswith("-") and last in text.split()[:1]:
             return super().complete(text, word)
-        try:
-            with sessions.viewed() as session:
-                view = objects.view(session)
-                found, names = completions(view.evaluator(view.repr(_limits())), text)
-        except KpyError:
-            return []
-        # GDB replaces what it takes for the last word, which may be more or less than ours.
-        if len(word) >= len(found):
-            return [word[: len(word) - len(found)] + name for name in names]
-        return [name[len(found) - len(word) :] for name in names]
+        return complete_expression(text, word)
+
+
+def complete_expression(text: str, word: str) -> list[str]:
+    """Complete the name or attribute at the end of a Python expression."""
+    try:
+        with sessions.viewed() as session:
+            view = objects.view(session)
+            found, names = completions(view.evaluator(view.repr(_limits())), text)
+    except KpyError:
+        return []
+    # GDB replaces what it takes for the last word, which may be more or less than ours.
+    if len(word) >= len(found):
+        return [word[: len(word) - len(found)] + name for name in names]
+    return [name[len(found) - len(word) :] for name in names]
 
 
 def answer(expression: str) -> Answer:

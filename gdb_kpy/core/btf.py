@@ -8,6 +8,7 @@ import struct
 from gdb_kpy.core.debug_info import DebugInfo
 from gdb_kpy.core.errors import CorruptError
 from gdb_kpy.core.memory import Read, u32, u64
+from struct_layout import btf
 from struct_layout.model import (
     Array,
     Base,
@@ -24,10 +25,7 @@ from struct_layout.model import (
 )
 
 _HEAD = struct.Struct("<III")
-_INT, _PTR, _ARRAY, _STRUCT, _UNION, _ENUM, _FWD, _TYPEDEF = range(1, 9)
-_VOLATILE, _CONST, _RESTRICT, _FUNC, _FUNC_PROTO = range(9, 14)
-_FLOAT, _TYPE_TAG, _ENUM64 = 16, 18, 19
-_QUALIFIERS = {_VOLATILE: "v", _CONST: "c", _RESTRICT: "r"}
+_QUALIFIERS = {btf.VOLATILE: "v", btf.CONST: "c", btf.RESTRICT: "r"}
 _MOST_TYPES = 1 << 20
 _LONGEST_NAME = 256
 _MAX_DEPTH = 60
@@ -80,31 +78,31 @@ class Btf:
         kind, count, flag = head >> 24 & 0x1F, head & 0xFFFF, bool(head >> 31)
         at = self._data + place + _HEAD.size
         name = self._name(name_at) or ""
-        if kind == _INT:
+        if kind == btf.INT:
             return self._int(name, size, u32(self._read, at))
-        if kind == _PTR:
+        if kind == btf.PTR:
             return Pointer(self.type(size, depth))
-        if kind == _ARRAY:
+        if kind == btf.ARRAY:
             target, _index, length = _HEAD.unpack(self._read(at, _HEAD.size))
             return Array(self.type(target, depth), length or None)
-        if kind in (_STRUCT, _UNION):
-            what = "union" if kind == _UNION else "struct"
+        if kind in (btf.STRUCT, btf.UNION):
+            what = "union" if kind == btf.UNION else "struct"
             return Record(what, name or None, size, load=lambda: self._members(at, count, flag))
-        if kind in (_ENUM, _ENUM64):
-            return self._enum(name, size, flag, at, count, kind == _ENUM64)
-        if kind == _FWD:
+        if kind in (btf.ENUM, btf.ENUM64):
+            return self._enum(name, size, flag, at, count, kind == btf.ENUM64)
+        if kind == btf.FWD:
             return Record("union" if flag else "struct", name or None, 0, incomplete=True)
-        if kind == _TYPEDEF:
+        if kind == btf.TYPEDEF:
             return Typedef(name, self.type(size, depth))
         if kind in _QUALIFIERS:
             return Qualified(_QUALIFIERS[kind], self.type(size, depth))
-        if kind == _TYPE_TAG:
+        if kind == btf.TYPE_TAG:
             return self.type(size, depth)
-        if kind == _FUNC:
+        if kind == btf.FUNC:
             return self.type(size, depth)
-        if kind == _FUNC_PROTO:
+        if kind == btf.FUNC_PROTO:
             return self._function(size, at, count, depth)
-        if kind == _FLOAT:
+        if kind == btf.FLOAT:
             return Base(name, size, "float")
         return Opaque(None, f"BTF kind {kind}")
 

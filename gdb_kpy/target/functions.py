@@ -11,7 +11,8 @@ from gdb_kpy.core.errors import KpyError
 from gdb_kpy.core.mailbox import Reply
 from gdb_kpy.target import convenience
 
-Evaluate = Callable[[str], Reply]
+#: An expression, and whether its value is kept under a number.
+Evaluate = Callable[[str, bool], Reply]
 OffsetOf = Callable[[str, str], int]
 
 
@@ -26,9 +27,9 @@ class Answer(NamedTuple):
 Print = Callable[[str], Answer]
 
 
-def _asked(answer: Evaluate, source: str) -> Reply:
+def _asked(answer: Evaluate, source: str, keep: bool) -> Reply:
     try:
-        return answer(source)
+        return answer(source, keep)
     except KpyError as error:
         raise gdb.GdbError(str(error)) from None
 
@@ -37,7 +38,8 @@ class EvalFunction(gdb.Function):
     """Evaluate Python in the frozen guest, as `kpy eval` does.
 
     $kpy_eval("EXPRESSION") is a number, a pointer to a struct or a string, whatever the value is
-    to C, else its repr as a string. It may be used in the condition of a breakpoint.
+    to C, else its repr as a string. It may be used in the condition of a breakpoint. The value is
+    not kept in the guest.
     """
 
     def __init__(self, answer: Evaluate) -> None:
@@ -46,7 +48,7 @@ class EvalFunction(gdb.Function):
 
     def invoke(self, source: gdb.Value) -> gdb.Value:  # type: ignore[override]
         """Evaluate."""
-        return convenience.to_gdb(_asked(self._answer, source.string()))
+        return convenience.to_gdb(_asked(self._answer, source.string(), keep=False))
 
 
 class OffsetOfFunction(gdb.Function):
@@ -109,7 +111,7 @@ def register(answer: Evaluate, printed: Print, offset_of: OffsetOf) -> None:
             """Evaluate; return value, output, and the number of the kept value."""
             if len(arguments) != 1:
                 raise gdb.GdbError("-kpy-eval EXPRESSION, in quotes")
-            reply = _asked(answer, arguments[0])
+            reply = _asked(answer, arguments[0], keep=True)
             convenience.keep(reply)
             found: dict[str, object] = {"value": reply.result.text, "output": reply.output.text}
             if reply.value.kept:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gdb_kpy.core.errors import AbsentError, KpyError, NotReadyError
-from gdb_kpy.core.mailbox import STATE_BUSY, STATE_POSTED, Mailbox
+from gdb_kpy.core.mailbox import STATE_BUSY, STATE_DONE, STATE_POSTED, Mailbox
 from gdb_kpy.core.memory import cstring, u32, u64
 from gdb_kpy.core.vcpu import Mode, Vcpu
 from gdb_kpy.target import gil, layout, recover, symbols
@@ -176,13 +176,16 @@ def _tiers(session: Session, loaded: KpyModule, holder: int | None) -> dict[str,
         why = f"not now: vCPU {taken.thread - 1} is still in an evaluation whose debugger died; "
         return dict.fromkeys(("eval", "-run"), why + "`kpy recover` puts it back")
     state = Mailbox(u64(read, info["addr.run_mailbox"]), info).state(read)
+    run = "available"
+    if state in (STATE_BUSY, STATE_POSTED):
+        run = "not now: an evaluation is under way; `kpy eval -run` alone waits for it"
+    elif state == STATE_DONE:
+        run += "; `kpy eval -run` alone shows the answer that nobody took"
     return {
         "eval": "available"
         if holder is None
         else "available once the CPU that has the GIL has run on to a safe point, which it does",
-        "-run": "not now: an evaluation is under way; `kpy eval -run` alone waits for it"
-        if state in (STATE_BUSY, STATE_POSTED)
-        else "available",
+        "-run": run,
     }
 
 

@@ -13,7 +13,15 @@ from collections.abc import Callable, Iterator
 import gdb
 
 from gdb_kpy.core.errors import KpyError, NotReadyError
-from gdb_kpy.core.mailbox import STATE_BUSY, STATE_DONE, STATE_POSTED, Flag, Kind, Mailbox
+from gdb_kpy.core.mailbox import (
+    STATE_BUSY,
+    STATE_DONE,
+    STATE_IDLE,
+    STATE_POSTED,
+    Flag,
+    Kind,
+    Mailbox,
+)
 from gdb_kpy.core.memory import u32, u64
 from gdb_kpy.target.call import Call, Caller
 from gdb_kpy.target.evaluate import Evaluation, choose
@@ -54,6 +62,10 @@ class Runner:
         state = self._mailbox().state(self._session.memory.read)
         return state in (STATE_BUSY, STATE_POSTED)
 
+    def owes_answer(self) -> bool:
+        """Say whether an earlier evaluation still runs, or nobody took its answer."""
+        return self._mailbox().state(self._session.memory.read) != STATE_IDLE
+
     def post(self, source: str, kind: Kind, timeout_ms: int, flags: Flag = Flag.KEEP) -> None:
         """Hand the source to the module's thread."""
         mailbox = self._mailbox()
@@ -88,9 +100,9 @@ class Runner:
         interrupted = 0
         with _stops_at(done) as stops:
             while True:
-                mailbox = self._mailbox()
-                if mailbox.state(session.memory.read) == STATE_DONE:
-                    return Evaluation(mailbox.reply(session.memory.read), None)
+                found = self._take()
+                if found is not None:
+                    return found
                 text = stops.go_on()
                 session.memory.drop()
                 if not session.stub.alive or gdb.selected_thread() is None:
@@ -106,6 +118,20 @@ class Runner:
                         )
                     interrupted += 1
                     self._kick("addr.run_interrupt", [])
+
+
+    def _take(self) -> Evaluation | None:
+        """Take the answer out of the mailbox, if it is there."""
+        session = self._session
+        with session.view():
+            mailbox = self._mailbox()
+            read = session.memory.read
+            if mailbox.state(read) != STATE_DONE:
+                return None
+            found = Evaluation(mailbox.reply(read), None)
+            session.stub.write(*mailbox.state_write(STATE_IDLE))
+            session.memory.drop()
+            return found
 
 
 class _Stops:

@@ -441,6 +441,9 @@ def test_completion(values: list[str], gdb: GdbRunner) -> None:
         "complete kpy print -ra",
         "complete kpy print/x init.pi",
         "complete kpy print nothing.x",
+        "complete kpy eval view_o",
+        "complete kpy eval -run len(base.te",
+        "complete kpy eval -un",
     )
     assert done.returncode == 0, done.stderr
     said = lines(done.stdout)
@@ -454,6 +457,9 @@ def test_completion(values: list[str], gdb: GdbRunner) -> None:
         "kpy print watch.hits",
         "kpy print -raw",
         "kpy print/x init.pid",
+        "kpy eval view_of",
+        "kpy eval -run len(base.text",
+        "kpy eval -unsafe",
     ):
         assert wanted in said, said
     assert not any("nothing" in line for line in said)

@@ -228,6 +228,46 @@ def test_a_breakpoint_on_the_way(guest: LiveGuest, gdb: GdbRunner) -> None:
     assert "ERROR no evaluation is under way" in out
 
 
+def test_an_answer_waits_for_who_asks(guest: LiveGuest, gdb: GdbRunner) -> None:
+    """Of an evaluation that was cut short, and whose debugger went; once."""
+    first = gdb(
+        ATTEMPT,
+        "break dev_get_by_name",
+        attempt("kpy eval -run str(dev_get_by_name(init_net, 'lo').name)"),
+        "delete",
+        timeout=120,
+    )
+    assert "ERROR the guest stopped before the answer was there" in first.stdout
+    assert guest.sh("sleep 0.5")[0] == 0
+    second = gdb(
+        ATTEMPT,
+        "kpy status",
+        "kpy eval -run",
+        attempt("kpy eval -run"),
+        "kpy eval -run 1 + 1",
+        attempt("kpy eval -run"),
+    )
+    assert second.returncode == 0, second.stderr
+    assert "`kpy eval -run` alone shows the answer that nobody took" in second.stdout
+    found = answers(second.stdout)
+    at = found.index("'lo'")
+    assert found[at + 1].startswith("ERROR no evaluation is under way")
+    assert found[at + 2] == "2"
+    assert found[at + 3].startswith("ERROR no evaluation is under way")
+
+
+def test_conditions_keep_nothing(gdb: GdbRunner) -> None:
+    done = gdb(
+        "kpy forget",
+        'print $kpy_eval("[1, 2]")',
+        'print $kpy_eval("3")',
+        "kpy eval 'first'",
+        "kpy eval $kpy1",
+    )
+    assert done.returncode == 0, done.stderr
+    assert answers(done.stdout) == ['$1 = "[1, 2]"', "$2 = 3", "'first'", "'first'"]
+
+
 def test_unload_ends_what_runs(guest: LiveGuest, gdb: GdbRunner) -> None:
     done = gdb(
         ATTEMPT,

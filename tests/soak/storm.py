@@ -199,8 +199,10 @@ class Storm(Soak):
 
     def reload(self, times: int) -> None:
         """Unload and load with all of this going on, until the time is over."""
+        due = time.monotonic()
         while self.going:
-            time.sleep(RELOAD_SECONDS)
+            due = max(due + RELOAD_SECONDS, time.monotonic())
+            time.sleep(due - time.monotonic())
             self.loaded.clear()
             self.reloads += 1
             try:

@@ -119,7 +119,6 @@ class Runner:
                     interrupted += 1
                     self._kick("addr.run_interrupt", [])
 
-
     def _take(self) -> Evaluation | None:
         """Take the answer out of the mailbox, if it is there."""
         session = self._session

@@ -141,9 +141,9 @@ class Eval(KpyCommand):
     def complete(self, text: str, word: str) -> Sequence[str] | int:
         """Complete options, names and attributes."""
         words = text.split()
-        if text and not text[-1].isspace() and words[-1].startswith("-"):
-            if all(each in self.options for each in words[:-1]):
-                return super().complete(text, word)
+        typing = words[-1] if text and not text[-1].isspace() else ""
+        if typing.startswith("-") and all(each in self.options for each in words[:-1]):
+            return super().complete(text, word)
         return complete_expression(text, word)
 
 

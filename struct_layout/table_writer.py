@@ -28,6 +28,7 @@ from struct_layout.model import (
 )
 from struct_layout.words import shorten
 
+_SMALL = [bytes((value,)) for value in range(0x80)]
 _U32 = 1 << 32
 _U64 = (1 << 64) - 1
 _STEPS = {bits: step for step, bits in enumerate(t.STEPS) if bits is not None}
@@ -49,6 +50,8 @@ def _log2(align: int) -> int:
 
 def varint(value: int) -> bytes:
     """Write a number in seven bits per byte, the lowest first."""
+    if value <= 0x7F:
+        return _SMALL[value]
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -411,10 +414,9 @@ class _Writer:
 
 def _common(a: bytes, b: bytes) -> int:
     """Return how many bytes two names begin with in common."""
-    for at, (x, y) in enumerate(zip(a, b)):
-        if x != y:
-            return at
-    return min(len(a), len(b))
+    length = min(len(a), len(b))
+    differ = int.from_bytes(a[:length], "big") ^ int.from_bytes(b[:length], "big")
+    return length - (differ.bit_length() + 7) // 8
 
 
 def _suffixes(enum: Enum) -> Iterable[tuple[int, bytes]]:

@@ -12,7 +12,7 @@ from collections import Counter
 
 from struct_layout.table import PLAIN, WORD_BYTES, WORD_ESCAPE, WORD_NUMBERS, WORDS_MAX
 
-_AT_ONCE = 4  # pairs joined per count: counting is what takes time
+_AT_ONCE = 8  # pairs joined per count: counting is what takes time
 _WORTH = 12  # uses that make a word pay
 _LONGEST = 100  # bytes of a word, after which no more are made
 _END = WORD_ESCAPE  # between the names while they are searched for pairs
@@ -46,16 +46,16 @@ def _pairs(text: bytes, room: int) -> list[bytes]:
     counts = Counter(_words(text))
     counts.update(_words(text[1:]))
     often = [
-        (-count, a, b)
-        for (a, b), count in ((word.to_bytes(2, sys.byteorder), n) for word, n in counts.items())
-        if count >= _WORTH and _END not in (a, b)
+        (-count, *word.to_bytes(2, sys.byteorder))
+        for word, count in counts.items()
+        if count >= _WORTH
     ]
     chosen: list[bytes] = []
     first, second = set(), set()
-    for _, a, b in sorted(often)[:64]:
+    for _, a, b in sorted(often):
         if len(chosen) == min(_AT_ONCE, room):
             break
-        if a not in second and b not in first and a != b:
+        if a not in second and b not in first and a != b and _END not in (a, b):
             chosen.append(bytes((a, b)))
             first.add(a)
             second.add(b)

@@ -113,11 +113,33 @@ static void listener(void)
 		wrong("listen", s);
 	while (going()) {
 		peer = accept(s, NULL, NULL);
+		if (peer < 0)
+			wrong("accept", peer);
 		while ((n = read(peer, text, sizeof(text))) > 0)
 			if (write(peer, text, n) != n)
 				wrong("echo", n);
+		if (n < 0 && errno != ECONNRESET)
+			wrong("listener", n);
 		close(peer);
 	}
+}
+
+/* What the kernel counts, to tell why a connection was reset. */
+static void counters(void)
+{
+	char text[8192];
+	ssize_t n;
+	int fd, i;
+
+	for (i = 0; i < 2; i++) {
+		fd = open(i ? "/proc/net/netstat" : "/proc/net/snmp", O_RDONLY);
+		while ((n = read(fd, text, sizeof(text) - 1)) > 0) {
+			text[n] = 0;
+			printf("%s", text);
+		}
+		close(fd);
+	}
+	fflush(stdout);
 }
 
 static void talker(void)
@@ -138,12 +160,16 @@ static void talker(void)
 		for (i = 0; i < 20; i++) {
 			n = sprintf(text, "%ld", random());
 			memset(got, 0, sizeof(got));
+			errno = 0;
 			if (write(s, text, n) != n || read(s, got, sizeof(got)) != n ||
 			    strcmp(got, text))
-				wrong("talk", s);
-			else
-				right(&counts->talked);
+				break;
+			right(&counts->talked);
 			usleep(3000);
+		}
+		if (i < 20) {
+			wrong("talk, after messages", i);
+			counters();
 		}
 		close(s);
 	}

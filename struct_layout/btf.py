@@ -8,6 +8,8 @@ ends. One pass over the types makes an index; a type becomes an object when it i
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Union
@@ -31,7 +33,7 @@ from struct_layout.model import (
 
 MAGIC = 0xEB9F
 _HEAD = "HBBIIIII"  # magic, version, flags, size of itself, types at and length, strings the same
-_FLAG = 1 << 31
+FLAG, KIND_SHIFT, KIND_MASK, ITEMS = 1 << 31, 24, 0x1F, 0xFFFF  # of a type's second word
 _MAX_DEPTH = 60
 _MOST_BYTES = 1 << 28
 
@@ -40,11 +42,11 @@ _MOST_BYTES = 1 << 28
     INT, PTR, ARRAY, STRUCT, UNION, ENUM, FWD, TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC,
     FUNC_PROTO, VAR, DATASEC, FLOAT, DECL_TAG, TYPE_TAG, ENUM64,
 ) = range(1, 20)  # fmt: skip
-# What follows the 12 bytes of a type's head: bytes in all, and bytes per item.
-_FIXED = {INT: 4, ARRAY: 12, VAR: 4, DECL_TAG: 4}
-_EACH = {STRUCT: 12, UNION: 12, ENUM: 8, FUNC_PROTO: 8, DATASEC: 12, ENUM64: 12}
-_NAMED = frozenset((STRUCT, UNION, ENUM, TYPEDEF, ENUM64))
-_QUALIFIERS = {VOLATILE: "v", CONST: "c", RESTRICT: "r", TYPE_TAG: ""}
+# What follows the three words of a type's head: words in all, and words per item.
+_FIXED = {INT: 1, ARRAY: 3, VAR: 1, DECL_TAG: 1}
+_EACH = {STRUCT: 3, UNION: 3, ENUM: 2, FUNC_PROTO: 2, DATASEC: 3, ENUM64: 3}
+NAMED = frozenset((STRUCT, UNION, ENUM, TYPEDEF, ENUM64))
+QUALIFIERS = {VOLATILE: "v", CONST: "c", RESTRICT: "r", TYPE_TAG: ""}
 
 Named = Union[Record, Enum, Typedef]
 
@@ -59,7 +61,18 @@ class _Head(NamedTuple):
     items: int
     flag: bool
     size: int  # or the type referred to
-    at: int  # of what follows
+    at: int  # of what follows, in words
+
+
+class _Sizes(dict[int, int]):
+    """How many words a type has, by the second of them: there are few different ones."""
+
+    def __missing__(self, info: int) -> int:
+        kind = info >> KIND_SHIFT & KIND_MASK
+        if not 0 < kind <= ENUM64:
+            raise BtfError(f"a type of the unknown kind {kind}")
+        size = self[info] = 3 + _FIXED.get(kind, 0) + _EACH.get(kind, 0) * (info & ITEMS)
+        return size
 
 
 class BtfSource:
@@ -74,9 +87,8 @@ class BtfSource:
         if len(data) < 24:
             raise BtfError(f"{name} is no BTF: {len(data)} bytes")
         self.big_endian = data[:2] == MAGIC.to_bytes(2, "big")
-        self._order = ">" if self.big_endian else "<"
         magic, version, _, size, types, types_size, texts, texts_size = struct.unpack_from(
-            self._order + _HEAD, data
+            (">" if self.big_endian else "<") + _HEAD, data
         )
         if magic != MAGIC:
             raise BtfError(f"{name} is no BTF (its magic is {data[:2].hex()})")
@@ -85,14 +97,18 @@ class BtfSource:
         types, texts = types + size, texts + size
         if max(types + types_size, texts + texts_size) > len(data) or types % 4:
             raise BtfError(f"{name} is cut: its BTF says that it has more than {len(data)} bytes")
-        self._data = data[types : types + types_size]
         self._text = data[texts : texts + texts_size]
         if self._text[-1:] != b"\0":
             raise BtfError(f"{name} has BTF whose strings do not end")
         self.first_id = base.end_id if base else 1
         self.first_text = base.end_text if base else 0
-        self._heads: list[_Head] = list(self._walk())
-        self._signs = any(head.flag and head.kind in (ENUM, ENUM64) for head in self._heads)
+        self.words = self._words(data[types : types + types_size])
+        self.places: list[int] = []  # where each type begins in the words
+        self._named: list[int] = []  # which of the types have names of their own
+        infos = self._walk()
+        self._signs = any(
+            info & FLAG and info >> KIND_SHIFT & KIND_MASK in (ENUM, ENUM64) for info in infos
+        )
         if base and base._signs:
             self._signs = True
         self.lost = frozenset({DIMENSIONS} if self._signs else {DIMENSIONS, ENUM_SIGN})
@@ -102,7 +118,7 @@ class BtfSource:
     @property
     def end_id(self) -> int:
         """The number behind that of the last type."""
-        return self.first_id + len(self._heads)
+        return self.first_id + len(self.places)
 
     @property
     def end_text(self) -> int:
@@ -110,41 +126,62 @@ class BtfSource:
         return self.first_text + len(self._text)
 
     def __len__(self) -> int:
-        return len(self._data)
+        return 4 * len(self.words)
 
-    def _walk(self) -> Iterator[_Head]:
-        data, at, end = self._data, 0, len(self._data)
-        unpack = struct.Struct(self._order + "III").unpack_from
-        make = _Head._make
-        while at + 12 <= end:
-            name, info, size = unpack(data, at)
-            kind, count = info >> 24 & 0x1F, info & 0xFFFF
-            at += 12
-            yield make((name, kind, count, info >= _FLAG, size, at))
-            if kind in _EACH:
-                at += _EACH[kind] * count
-            elif kind in _FIXED:
-                at += _FIXED[kind]
-            elif not 0 < kind <= ENUM64:
-                raise BtfError(f"{self.name} has BTF with a type of the unknown kind {kind}")
+    def _words(self, data: bytes) -> array[int]:
+        if len(data) % 4:
+            raise BtfError(f"{self.name} has BTF with a type that is cut")
+        words = array("I", data)
+        if self.big_endian != (sys.byteorder == "big"):
+            words.byteswap()
+        return words
+
+    def _walk(self) -> Iterable[int]:
+        """Find where types begin; return the different second words of theirs."""
+        words, end = self.words, len(self.words)
+        places, named, sizes = self.places, self._named, _Sizes()
+        at = 0
+        try:
+            while at < end:
+                info = words[at + 1]
+                if info >> KIND_SHIFT & KIND_MASK in NAMED and words[at]:
+                    named.append(len(places))
+                places.append(at)
+                at += sizes[info]
+        except BtfError as error:
+            raise BtfError(f"{self.name} has BTF with {error}") from None
+        except IndexError:
+            at = end + 1
         if at != end:
             raise BtfError(f"{self.name} has BTF with a type that is cut")
+        return sizes
+
+    def heads(self) -> Iterator[_Head]:
+        """Iterate over the heads of all types."""
+        return map(self._head, self.places)
+
+    def _head(self, place: int) -> _Head:
+        name, info, size = self.words[place : place + 3]
+        kind = info >> KIND_SHIFT & KIND_MASK
+        return _Head(name, kind, info & ITEMS, info >= FLAG, size, place + 3)
 
     # ---- By name -----------------------------------------------------------------------------
 
-    def _names(self) -> dict[str, list[int]]:
+    def names(self) -> dict[str, list[int]]:
+        """Return by name the numbers of structs, unions, enums and typedefs; not the base's."""
         if self._index is None:
             index: dict[str, list[int]] = {}
-            for number, head in enumerate(self._heads, self.first_id):
-                if head.name and head.kind in _NAMED:
-                    index.setdefault(self.text(head.name), []).append(number)
+            words, places, first = self.words, self.places, self.first_id
+            for number in self._named:
+                name = self.text(words[places[number]])
+                index.setdefault(name, []).append(first + number)
             self._index = index
         return self._index
 
     def find(self, name: str) -> list[Named]:
         """Return the structs, unions, enums and typedefs of that name, the base's too."""
         found: list[Named] = list(self.base.find(name)) if self.base else []
-        for number in self._names().get(name, ()):
+        for number in self.names().get(name, ()):
             type = self.type(number)
             assert isinstance(type, (Record, Enum, Typedef))
             found.append(type)
@@ -152,12 +189,12 @@ class BtfSource:
 
     def own(self, name: str) -> list[Named]:
         """Return what find does, without the base's."""
-        found = [self.type(number) for number in self._names().get(name, ())]
+        found = [self.type(number) for number in self.names().get(name, ())]
         return [type for type in found if isinstance(type, (Record, Enum, Typedef))]
 
     def type_names(self) -> list[str]:
         """Return the names of all types, sorted; without those of the base."""
-        return sorted(self._names())
+        return sorted(self.names())
 
     def is_split(self) -> bool:
         """Say whether it goes on a base's: only a base begins with the empty string."""
@@ -170,20 +207,23 @@ class BtfSource:
 
     def text(self, at: int) -> str:
         """Return a string by its place."""
+        return self.raw_text(at).decode("utf-8", "backslashreplace")
+
+    def raw_text(self, at: int) -> bytes:
+        """Return the bytes of a string by its place."""
         if self.base and at < self.first_text:
-            return self.base.text(at)
-        start = at - self.first_text
-        end = self._text.find(0, start)
-        if end < 0 or start < 0:
+            return self.base.raw_text(at)
+        start, text = at - self.first_text, self._text
+        if not 0 <= start < len(text):
             raise BtfError(f"{self.name} refers to a string at {at}, beyond its strings")
-        return self._text[start:end].decode("utf-8", "backslashreplace")
+        return text[start : text.index(0, start)]
 
     def number_of(self, kind: str, name: str) -> int | None:
         """Return the number of the first complete struct, union or enum of a name."""
         kinds = {"struct": (STRUCT,), "union": (UNION,), "enum": (ENUM, ENUM64)}[kind]
         for source in (self.base, self) if self.base else (self,):
-            for number in source._names().get(name, ()):
-                if source._heads[number - source.first_id].kind in kinds:
+            for number in source.names().get(name, ()):
+                if source._head(source.places[number - source.first_id]).kind in kinds:
                     return number
         return None
 
@@ -199,7 +239,7 @@ class BtfSource:
                 raise BtfError(f"{self.name} refers to type {number}, beyond its types")
             if depth > _MAX_DEPTH:
                 raise BtfError(f"{self.name} has a type that contains itself ({number})")
-            known = self._make(self._heads[number - self.first_id], depth + 1)
+            known = self._make(self._head(self.places[number - self.first_id]), depth + 1)
             self._types[number] = known
         return known
 
@@ -207,7 +247,7 @@ class BtfSource:
         kind = head.kind
         name = self.text(head.name) or None
         if kind == INT:
-            (word,) = struct.unpack_from(self._order + "I", self._data, head.at)
+            word = self.words[head.at]
             encoding = word >> 24
             what = "bool" if encoding & 4 else "signed" if encoding & 1 else "unsigned"
             return Base(name or "", head.size, what, word & 0xFF)
@@ -223,7 +263,7 @@ class BtfSource:
         if kind in (ENUM, ENUM64):
             return self._enum(head, name)
         if kind == ARRAY:
-            target, _, count = struct.unpack_from(self._order + "III", self._data, head.at)
+            target, _, count = self.words[head.at : head.at + 3]
             return Array(self.type(target, depth), count)
         if kind == FUNC_PROTO:
             return self._function(head, depth)
@@ -233,14 +273,15 @@ class BtfSource:
             return Pointer(self.type(head.size, depth))
         if kind == TYPEDEF:
             return Typedef(name or "", self.type(head.size, depth))
-        return Qualified(_QUALIFIERS[kind], self.type(head.size, depth))
+        return Qualified(QUALIFIERS[kind], self.type(head.size, depth))
 
     def _items(self, head: _Head, size: int) -> Iterator[tuple[int, ...]]:
-        raw = self._data[head.at : head.at + size * head.items]
-        return struct.iter_unpack(self._order + "I" * (size // 4), raw)
+        """Iterate over what follows a head, each of `size` words."""
+        raw = self.words[head.at : head.at + size * head.items]
+        return zip(*(raw[part::size] for part in range(size)))
 
     def _members(self, head: _Head) -> Iterable[Member]:
-        for name, target, offset in self._items(head, 12):
+        for name, target, offset in self._items(head, 3):
             bits = None
             if head.flag:
                 bits = offset >> 24 or None
@@ -248,23 +289,32 @@ class BtfSource:
             yield Member(self.text(name) or None, offset, bits, self.type(target))
 
     def _enum(self, head: _Head, name: str | None) -> Enum:
+        names, values, signed = self.constants(head.at - 3)
+        constants = zip(map(self.text, names), values)
+        return Enum(name, head.size, signed, constants, incomplete=not names)
+
+    def constants(self, place: int) -> tuple[list[int], list[int], bool]:
+        """Return where the names of an enum's constants are, their values, and if it is signed."""
+        head = self._head(place)
         # Without the flag that commit 6089fb325cf7 (v6.0) brought only the values tell.
+        signed = head.flag
         if head.kind == ENUM64:
-            values = [(item[0], item[1] | item[2] << 32) for item in self._items(head, 12)]
-            bits, signed = 64, head.flag
+            items = self.words[head.at : head.at + 3 * head.items]
+            names = items[::3]
+            values = [low | high << 32 for low, high in zip(items[1::3], items[2::3])]
+            bits = 64
         else:
-            values = [(item[0], item[1]) for item in self._items(head, 8)]
-            bits, signed = 32, head.flag
+            items = self.words[head.at : head.at + 2 * head.items]
+            names, values = items[::2], items[1::2].tolist()
+            bits = 32
             if not self._signs:
-                signed = any(value >> 31 for _, value in values)
-        constants = [
-            (self.text(at), value - (1 << bits) if signed and value >> (bits - 1) else value)
-            for at, value in values
-        ]
-        return Enum(name, head.size, signed, constants, incomplete=not constants)
+                signed = any(value >> 31 for value in values)
+        if signed:
+            values = [value - (value >> bits - 1 << bits) for value in values]
+        return names.tolist(), values, signed
 
     def _function(self, head: _Head, depth: int) -> Function:
-        params = list(self._items(head, 8))
+        params = list(self._items(head, 2))
         variadic = bool(params) and params[-1] == (0, 0)
         if variadic:
             params.pop()
@@ -284,9 +334,13 @@ def read_btf(path: Path) -> bytes:
                 return start + file.read(_MOST_BYTES)
     except OSError as error:
         raise LayoutError(f"cannot read {path}: {error.strerror or error}") from None
-    from struct_layout.elf import section_bytes
+    from struct_layout.plain_elf import plain_section
 
-    found = section_bytes(path, ".BTF")
+    found = plain_section(path, ".BTF")
+    if found is None:
+        from struct_layout.elf import section_bytes
+
+        found = section_bytes(path, ".BTF")
     if found is None:
         raise LayoutError(f"{path} has no BTF (no section .BTF)")
     return found
@@ -296,8 +350,14 @@ def open_btf(path: str | Path, base: BtfSource | None = None) -> BtfSource:
     """Open the BTF of a file; that of a module needs its base, vmlinux's."""
     path = Path(path)
     data = read_btf(path)
-    source = BtfSource(data, base, str(path))
+    source = BtfSource(data, base, str(path)) if base else whole_btf(data, str(path))
     source.path = path
-    if base is None and source.is_split():
-        raise BtfError(f"{path} has a module's BTF, which goes on that of vmlinux: give that too")
+    return source
+
+
+def whole_btf(data: bytes, name: str) -> BtfSource:
+    """Return the BTF of a kernel; refuse that of a module, which goes on its kernel's."""
+    source = BtfSource(data, name=name)
+    if source.is_split():
+        raise BtfError(f"{name} has a module's BTF, which goes on that of vmlinux: give that too")
     return source

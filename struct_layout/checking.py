@@ -8,12 +8,13 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from struct_layout.btf import BtfSource, open_btf
+from struct_layout.btf import BtfSource, open_btf, read_btf
 from struct_layout.compare import CheckResult, SelectionError, compare
 from struct_layout.model import LayoutError
 from struct_layout.progress import Progress
 from struct_layout.sources import AnySource, load_table, open_sources
 from struct_layout.table import Table
+from struct_layout.verdicts import LABELS, check_btf
 
 
 @contextlib.contextmanager
@@ -39,9 +40,14 @@ def check_files(options: argparse.Namespace) -> Iterator[CheckResult]:
         with _progress("comparing") as progress, contextlib.closing(dwarf):
             yield compare(table, dwarf, options.names, progress=progress)
     if wanted in ("btf", "both"):
-        source = btf or open_btf(options.btf or options.vmlinux)
         with _progress("comparing") as progress:
-            yield compare(table, source, options.names, labels=("plugin", "btf"), progress=progress)
+            path = options.btf or options.vmlinux
+            if btf is None and not options.names:
+                yield check_btf(table, read_btf(path), str(path), progress)
+                return
+            yield compare(
+                table, btf or open_btf(path), options.names, labels=LABELS, progress=progress
+            )
 
 
 def _given(options: argparse.Namespace, core: bool) -> str:

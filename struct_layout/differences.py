@@ -12,6 +12,8 @@ from struct_layout.view import Flat, Shape, flatten, kind_of, named, shape, spel
 
 EQUAL, DIFFERS, ONLY_OURS, ONLY_THEIRS = "equal", "differs", "only in ours", "only in theirs"
 
+ABSENT = -1  # as a number of members: there is no such type
+
 # What a source does not know, so that it cannot differ in it.
 DIMENSIONS = "dimensions"  # int a[2][3] is int a[6], and a vector is an array
 ENUM_SIGN = "enum sign"  # and whether a constant is -1 or 0xffffffff

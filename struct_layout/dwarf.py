@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Union
 
+from struct_layout.cache import cache_folder
 from struct_layout.dwarf_index import (
     KINDS,
     Index,
     Progress,
     build_index,
-    cache_folder,
     load_index,
     save_index,
 )
@@ -338,7 +338,7 @@ def open_dwarf(
     file = DwarfFile(Path(path))
     size = len(file.sections.info)
     abbrevs = Abbrevs(file.sections.abbrev)
-    folder = cache_folder() if cache is None else cache
+    folder = cache_folder("dwarf-index") if cache is None else cache
     keep = file.build_id is not None and size > _SMALL
     index = load_index(folder, file.build_id, size) if keep and file.build_id else None
     if index is None:

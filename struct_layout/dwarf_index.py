@@ -9,13 +9,11 @@ type that was seen before (same name, size, line and column) costs one set looku
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Callable, NamedTuple
 
+from struct_layout.cache import keep, kept
 from struct_layout.dwarf_units import (
     AT,
     BLOCK_FORMS,
@@ -36,7 +34,7 @@ from struct_layout.dwarf_units import (
 )
 from struct_layout.elf import DwarfFile
 
-VERSION = 1
+VERSION = 2
 Progress = Callable[[int, int], None]
 
 KINDS = {
@@ -282,33 +280,18 @@ def _distinct(
 # ---- The cache -----------------------------------------------------------------------------------
 
 
-def cache_folder() -> Path:
-    """Return where indexes are kept."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "kpy" / "dwarf-index"
-
-
 def load_index(folder: Path, build_id: str, size: int) -> Index | None:
     """Return the cached index of that build, None when there is none that can be used."""
     try:
-        data = json.loads((folder / build_id).read_text("utf-8"))
+        data = json.loads(kept(folder / build_id) or "")
         if data["version"] != VERSION or data["size"] != size:
             return None
         return Index(data["units"], data["names"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 
 def save_index(folder: Path, build_id: str, size: int, index: Index) -> None:
     """Keep an index. A cache that cannot be written is not an error."""
     data = {"version": VERSION, "size": size, "units": index.units, "names": index.names}
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=folder, prefix=".part-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(data, file, separators=(",", ":"))
-            Path(part).replace(folder / build_id)
-        except BaseException:
-            Path(part).unlink()
-            raise
+    keep(folder / build_id, json.dumps(data, separators=(",", ":")))

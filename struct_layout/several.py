@@ -15,16 +15,20 @@ class Several:
     """
 
     def __init__(self, first: Source, more: Callable[[], Sequence[Source]]) -> None:
-        self._first = first
+        self.first = first
         self._more = more
         self._others: Sequence[Source] | None = None
         self.lost = frozenset(getattr(first, "lost", ()))
 
-    def _sources(self) -> Iterator[Source]:
-        yield self._first
+    def others(self) -> Sequence[Source]:
+        """Return the sources besides the first."""
         if self._others is None:
             self._others = self._more()
-        yield from self._others
+        return self._others
+
+    def _sources(self) -> Iterator[Source]:
+        yield self.first
+        yield from self.others()
 
     def find(self, name: str) -> list[Named]:
         """Return the types of that name."""

@@ -18,9 +18,9 @@ raises `LayoutTableError`, one line, for data that is not a sound table.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
-from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple, Union
 
@@ -78,6 +78,7 @@ BLOCK = 16  # types, or names, per entry of the block index
     T_OPAQUE,
     T_VARIABLE,
 ) = range(15)
+KIND = 15
 FLAG_SHIFT = 4
 QUALS = "cvra"  # the flags of T_QUALIFIED, from the lowest
 ENCODINGS = ("unsigned", "signed", "bool", "float")  # the flags of T_BASE
@@ -98,6 +99,7 @@ STEPS = (
     288, 640, 1024, 2048, 768, 1, 2, 4, 12, 144,
 )  # fmt: skip
 STEP_WIDTH = 31
+_STEPS = tuple(step or 0 for step in STEPS)
 
 # A constant's first byte: how its value and its name differ from those before.
 C_VALUE, C_PREFIX = 1, 2
@@ -120,6 +122,10 @@ D_NAME = (1 << 28) - 1
 
 _MAX_DEPTH = 60  # of nested types; C has no business being deeper
 _MAX_WORD = 255  # bytes of a dictionary's word
+_MAX_NUMBER = 10  # bytes of a number
+_ODD = 1 << 80
+_FEW = 400  # blocks of names that are read one by one, before all are
+_NUMBER = re.compile(rb"[\x80-\xff]*[\x00-\x7f]")
 _U64 = (1 << 64) - 1
 
 Buffer = Union[bytes, bytearray, memoryview]
@@ -139,6 +145,42 @@ class _Entry(NamedTuple):
     body: int  # where its members or constants begin
 
 
+class Entries(NamedTuple):
+    """All types as one row of numbers: the first byte of each, then what follows it."""
+
+    numbers: list[int]
+    starts: list[int]  # where each type begins in the row
+    bodies: list[int]  # where the members or constants of each begin
+
+
+class Members(NamedTuple):
+    """The members of a record, as the table numbers them."""
+
+    names: list[int]  # 0: none
+    offsets: list[int]
+    widths: dict[int, int]  # of bitfields, by position
+    types: list[int]
+
+
+class _Numbers(dict[bytes, int]):
+    """What bytes stand for as a number; most come again and again."""
+
+    def __missing__(self, raw: bytes) -> int:
+        if len(raw) == 2:
+            number = raw[0] & 0x7F | raw[1] << 7
+        elif len(raw) == 3:
+            number = raw[0] & 0x7F | (raw[1] & 0x7F) << 7 | raw[2] << 14
+        elif len(raw) <= _MAX_NUMBER:
+            number = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(raw))
+        else:
+            raise LayoutTableError("layout table with a number of more than 64 bits")
+        if number < 0x80:
+            # No writer does that: the first byte is that of a type, with flags.
+            number |= _ODD
+        self[raw] = number
+        return number
+
+
 def checksum(data: Buffer) -> int:
     """Return the CRC-32 of a table, its own field counted as zero."""
     view = memoryview(data)
@@ -149,6 +191,20 @@ def checksum(data: Buffer) -> int:
 def unzigzag(number: int) -> int:
     """Return the signed number that an unsigned one stands for."""
     return number >> 1 ^ -(number & 1)
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    """Return the number at a place and where it ends; `IndexError` beyond the end of data."""
+    result = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        result |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return result, at
+        shift += 7
+        if shift > 63:
+            raise LayoutTableError("layout table with a number of more than 64 bits")
 
 
 class _Cursor:
@@ -162,12 +218,6 @@ class _Cursor:
             raise LayoutTableError("layout table with an entry that is cut")
         self.at += 1
         return self.data[self.at - 1]
-
-    def take(self, length: int) -> bytes:
-        if length > self.end - self.at:
-            raise LayoutTableError("layout table with a name that is cut")
-        self.at += length
-        return self.data[self.at - length : self.at]
 
     def number(self) -> int:
         result = shift = 0
@@ -225,14 +275,15 @@ class Table:
         self._words = [self._dictionary(0, pairs[0]), self._dictionary(pairs[0], pairs[1])]
         self._parts = [_parts(words) for words in self._words]
         self._names: list[bytes] = []
+        self._blocks: dict[int, list[bytes]] = {}
+        self._rows: Entries | None = None
         self.identity = Identity(
-            release=self._text(release),
-            compiler=self._text(compiler),
+            release=self.text(release),
+            compiler=self.text(compiler),
             digest=digest,
             pointer_size=flags >> POINTER_SHIFT & 0xFF,
             big_endian=bool(flags & FLAG_BIG_ENDIAN),
         )
-        self._entries: list[_Entry] = []
         self._types: dict[int, Type] = {}
 
     # ---- The public side ---------------------------------------------------------------------
@@ -321,19 +372,23 @@ class Table:
         names = {self._name(self._index_name(n)) for n in range(self._count[NAMES])}
         return [name.decode("utf-8", "backslashreplace") for name in sorted(names)]
 
-    def all_types(self) -> Iterator[Named]:
-        """Iterate over all structs, unions, enums and typedefs that have a name."""
+    def named(self) -> list[int]:
+        """Return the numbers of all structs, unions, enums and typedefs that have a name."""
         at = self._at[NAMES]
         raw = self._data[at : at + self._count[NAMES] * ENTRY_SIZES[NAMES]]
-        known = self._types
-        for place in range(0, len(raw), 3):
-            number = raw[place] | raw[place + 1] << 8 | raw[place + 2] << 16
-            type = known.get(number)
-            if type is None:
-                type = self._type(number)
-            if not isinstance(type, (Record, Enum, Typedef)):
-                raise LayoutTableError(f"layout table with a name for type {number} that has none")
-            yield type
+        return [low | middle << 8 | high << 16 for low, middle, high in zip(*[iter(raw)] * 3)]
+
+    def all_types(self) -> Iterator[Named]:
+        """Iterate over all structs, unions, enums and typedefs that have a name."""
+        for number in self.named():
+            yield self.named_type(number)
+
+    def named_type(self, number: int) -> Named:
+        """Return a struct, union, enum or typedef by its number."""
+        type = self._type(number)
+        if not isinstance(type, (Record, Enum, Typedef)):
+            raise LayoutTableError(f"layout table with a name for type {number} that has none")
+        return type
 
     def declarations(self) -> Iterator[Declaration]:
         """Iterate over the functions and variables, sorted by name."""
@@ -358,70 +413,103 @@ class Table:
 
     # ---- Entries -----------------------------------------------------------------------------
 
-    def _cursor(self, section: int, offset: int = 0) -> _Cursor:
-        at = self._at[section]
-        if offset > self._count[section]:
-            raise LayoutTableError(f"layout table refers to byte {offset} of section {section}")
-        return _Cursor(self._data, at + offset, at + self._count[section])
-
     def _u32(self, section: int, entry: int, field: int = 0) -> int:
         at = self._at[section] + entry * ENTRY_SIZES[section] + field * 4
         return int.from_bytes(self._data[at : at + 4], "little")
 
     def _name(self, number: int) -> bytes:
         """Return the name of a number, b"" for 0."""
-        names = self._all_names()
-        if number >= len(names):
+        if not number:
+            return b""
+        names, place = self._names, number
+        if not names:
+            block, place = divmod(number - 1, BLOCK)
+            names = self._block(block)
+        if place >= len(names):
             raise LayoutTableError(f"layout table refers to name {number}")
-        return names[number]
+        return names[place]
 
-    def _all_names(self) -> list[bytes]:
+    def all_names(self) -> list[bytes]:
+        """Return the names by number; b"" is the first."""
         if not self._names:
-            self._names = [b"", *self._read_names()]
+            count = self._count[TEXT_BLOCKS]
+            if self._count[TEXT] and not count:
+                raise LayoutTableError("layout table with a wrong index of names")
+            self._names = [b""]
+            names = [self._read_block(block) for block in range(count)]
+            if any(len(block) != BLOCK for block in names[:-1]):
+                self._names = []
+                raise LayoutTableError("layout table with a wrong index of names")
+            for block in names:
+                self._names += block
         return self._names
+
+    def _block(self, block: int) -> list[bytes]:
+        """Return the names of a block."""
+        if self._names:
+            return self._names[1 + block * BLOCK : 1 + (block + 1) * BLOCK]
+        names = self._blocks.get(block)
+        if names is None:
+            if len(self._blocks) == _FEW:
+                self.all_names()
+                self._blocks.clear()
+                return self._block(block)
+            names = self._blocks[block] = self._read_block(block)
+        return names
 
     def _number(self, name: str) -> int:
         """Return the number of a name, 0 when there is none."""
-        wanted, names = name.encode(), self._all_names()
-        first = 1
-        for end in (1 + self._shared, len(names)):
-            at = bisect_left(names, wanted, first, max(first, min(end, len(names))))
-            if at < len(names) and names[at] == wanted and wanted:
-                return at
-            first = end
+        wanted = name.encode()
+        middle = self._shared // BLOCK
+        for first, end in ((0, middle), (middle, self._count[TEXT_BLOCKS])):
+            low, high = first, end
+            while low < high:
+                block = (low + high) // 2
+                if self._block(block)[0] <= wanted:
+                    low = block + 1
+                else:
+                    high = block
+            if low > first and wanted in self._block(low - 1):
+                return 1 + (low - 1) * BLOCK + self._block(low - 1).index(wanted)
         return 0
 
-    def _read_names(self) -> Iterator[bytes]:
-        # All names are read at once, and there are 70,000: what can be is done here, in one go.
-        data, at = self._data, self._at[TEXT]
-        start, end = at, at + self._count[TEXT]
-        parts, expand = self._parts[0], self._expand
+    def _read_block(self, block: int) -> list[bytes]:
+        # There are 70,000 names: what can be is done here, in one go.
+        count, blocks = self._count[TEXT], self._count[TEXT_BLOCKS]
+        if block >= blocks:
+            raise LayoutTableError("layout table with a wrong index of names")
+        at = self._u32(TEXT_BLOCKS, block)
+        end = self._u32(TEXT_BLOCKS, block + 1) if block + 1 < blocks else count
+        if (not block and at) or not at < end <= count:
+            raise LayoutTableError("layout table with a wrong index of names")
+        at, end = at + self._at[TEXT], end + self._at[TEXT]
+        data, part, join = self._data, self._parts[0].__getitem__, b"".join
         name = b""
-        number = 0
+        names = []
         while at < end:
-            if number % BLOCK == 0:
-                block = number // BLOCK
-                place = at - start
-                if block >= self._count[TEXT_BLOCKS] or self._u32(TEXT_BLOCKS, block) != place:
-                    raise LayoutTableError("layout table with a wrong index of names")
             head = data[at]
-            at += 1
-            prefix, length = head & N_LONG, (head >> N_LENGTH_SHIFT) + 1
+            prefix = head & N_LONG
             if prefix == N_LONG:
-                cursor = _Cursor(data, at, end)
+                cursor = _Cursor(data, at + 1, end)
                 prefix, length, at = cursor.number(), cursor.number(), cursor.at
+            else:
+                length = (head >> N_LENGTH_SHIFT) + 1
+                at += 1
             code = data[at : at + length]
             at += length
-            if at > end:
-                raise LayoutTableError("layout table with a name that is cut")
             try:
-                name = name[:prefix] + b"".join([parts[byte] for byte in code])
+                name = name[:prefix] + join(map(part, code))
             except KeyError:
-                name = name[:prefix] + expand(code, 0)
-            yield name
-            number += 1
+                name = name[:prefix] + self._expand(code, 0)
+            names.append(name)
+        if at > end:
+            raise LayoutTableError("layout table with a name that is cut")
+        if len(names) > BLOCK:
+            raise LayoutTableError("layout table with a wrong index of names")
+        return names
 
-    def _text(self, number: int) -> str:
+    def text(self, number: int) -> str:
+        """Return the name of a number."""
         return self._name(number).decode("utf-8", "backslashreplace")
 
     def _index(self, number: int) -> int:
@@ -435,33 +523,78 @@ class Table:
         return self._entry(self._index(number)).numbers[0]
 
     def _entry(self, number: int) -> _Entry:
-        entries = self._all()
-        if number >= len(entries):
+        numbers, starts, bodies = self.entries()
+        if number >= len(starts):
             raise LayoutTableError(f"layout table refers to type {number}")
-        return entries[number]
+        at = starts[number]
+        end = starts[number + 1] if number + 1 < len(starts) else len(numbers)
+        head = numbers[at]
+        return _Entry(head & KIND, head >> FLAG_SHIFT, tuple(numbers[at + 1 : end]), bodies[number])
 
     def _all(self) -> list[_Entry]:
+        """Return all types, taken apart."""
+        return [self._entry(number) for number in range(len(self.entries().starts))]
+
+    def entries(self) -> Entries:
         """Take the types apart, once: here every one is going to be asked for."""
-        if not self._entries:
-            cursor = self._cursor(TYPES)
-            body = 0
-            entries: list[_Entry] = []
-            while cursor.at < cursor.end:
-                number = len(entries)
-                if number % BLOCK == 0:
-                    place = (cursor.at - self._at[TYPES], body)
-                    block = number // BLOCK
-                    if block >= self._count[BLOCKS] or place != (
-                        self._u32(BLOCKS, block),
-                        self._u32(BLOCKS, block, 1),
-                    ):
-                        raise LayoutTableError("layout table with a wrong block index")
-                entry = _read_entry(cursor, body)
-                if entry.kind in (T_STRUCT, T_UNION, T_ENUM):
-                    body += entry.numbers[4]
-                entries.append(entry)
-            self._entries = entries
-        return self._entries
+        if self._rows is None:
+            self._rows = self._read_entries()
+        return self._rows
+
+    def _read_entries(self) -> Entries:
+        data, start = self._data, self._at[TYPES]
+        blocks, total = self._count[BLOCKS], self._count[TYPES]
+        index = [(self._u32(BLOCKS, n), self._u32(BLOCKS, n, 1)) for n in range(blocks)]
+        wrong = LayoutTableError("layout table with a wrong block index")
+        if total and (not index or index[0] != (0, 0)):
+            raise wrong
+        row: list[int] = []
+        starts: list[int] = []
+        bodies: list[int] = []
+        values = _Numbers((bytes([byte]), byte) for byte in range(0x80))
+        value = values.__getitem__
+        at = body = 0
+        for block, (place, inner) in enumerate(index):
+            end = index[block + 1][0] if block + 1 < blocks else total
+            if inner != body or not place < end <= total:
+                raise wrong
+            raw = _NUMBER.findall(data, start + place, start + end)
+            row += map(value, raw)
+            first, shift = len(row) - len(raw), 0
+            if data[start + end - 1] >= 0x80:
+                raise LayoutTableError("layout table with an entry that is cut")
+            try:
+                while at < len(row):
+                    head = row[at]
+                    if head >= 0x80:
+                        # The first byte has flags there: it is not part of a number.
+                        both = raw[at - first - shift]
+                        head = both[0]
+                        row[at : at + 1] = [head, value(both[1:])]
+                        shift += 1
+                    starts.append(at)
+                    bodies.append(body)
+                    kind = head & KIND
+                    if T_STRUCT <= kind <= T_ENUM:
+                        body += row[at + 5]
+                        at += 6
+                    elif kind == T_FUNCTION:
+                        at += 3 + row[at + 2]
+                    else:
+                        at += 1 + _NUMBERS[kind]
+            except IndexError:
+                at = -1
+            except KeyError:
+                raise LayoutTableError(f"layout table with a type of unknown kind {kind}") from None
+            if at != len(row):
+                raise LayoutTableError("layout table with an entry that is cut")
+            if len(starts) != (block + 1) * BLOCK and (
+                block + 1 < blocks or len(starts) % BLOCK == 0
+            ):
+                raise wrong
+        if max(values.values()) >= _ODD and max(row) >= _ODD:
+            raise LayoutTableError("layout table with a number of more bytes than it takes")
+        return Entries(row, starts, bodies)
 
     def _type(self, number: int, depth: int = 0) -> Type:
         known = self._types.get(number)
@@ -476,15 +609,15 @@ class Table:
         if kind == T_VOID:
             return Void()
         if kind == T_BASE:
-            return Base(self._text(numbers[0]), numbers[1], ENCODINGS[flags & 3], numbers[2])
+            return Base(self.text(numbers[0]), numbers[1], ENCODINGS[flags & 3], numbers[2])
         if kind in (T_STRUCT, T_UNION):
             return self._record(entry)
         if kind == T_ENUM:
             return self._enum(entry)
         if kind == T_OPAQUE:
-            return Opaque(numbers[1] - 1 if numbers[1] else None, self._text(numbers[0]))
+            return Opaque(numbers[1] - 1 if numbers[1] else None, self.text(numbers[0]))
         if kind == T_TYPEDEF:
-            return Typedef(self._text(numbers[0]), self._type(numbers[1], depth))
+            return Typedef(self.text(numbers[0]), self._type(numbers[1], depth))
         target = self._type(numbers[0], depth)
         if kind == T_POINTER:
             return Pointer(target, self.identity.pointer_size)
@@ -509,7 +642,7 @@ class Table:
         name, info, size = entry.numbers[:3]
         return Record(
             "union" if entry.kind == T_UNION else "struct",
-            self._text(name) if name else None,
+            self.text(name) if name else None,
             size,
             1 << (info & ALIGN),
             load=lambda: self._members(entry),
@@ -522,27 +655,61 @@ class Table:
         )
 
     def _members(self, entry: _Entry) -> Iterator[Member]:
-        cursor = self._cursor(BODIES, entry.body)
-        offset = width = number = 0
-        for _ in range(entry.numbers[3]):
-            head = cursor.byte()
-            step = head >> M_STEP_SHIFT
-            if step == STEP_WIDTH:
-                offset += width
-            elif step:
-                offset += STEPS[step] or 0
-            else:
-                offset += unzigzag(cursor.number())
-            name = self._text(cursor.number()) if head & M_NAME else None
-            if head & M_TYPE:
-                number = cursor.number()
-            width = cursor.number() if head & M_BITS else 0
-            yield Member(name, offset, width if head & M_BITS else None, self._type(number))
+        names, offsets, widths, types = self.members(entry.body, entry.numbers[3])
+        for place, name in enumerate(names):
+            yield Member(
+                self.text(name) if name else None,
+                offsets[place],
+                widths.get(place),
+                self._type(types[place]),
+            )
+
+    def members(self, body: int, count: int) -> Members:
+        """Take the members of a record apart."""
+        data, at, end = self._data, self._at[BODIES] + body, self._at[BODIES] + self._count[BODIES]
+        found = Members([], [], {}, [])
+        names, offsets, widths, types = found
+        offset = width = type = 0
+        try:
+            for place in range(count):
+                head = data[at]
+                at += 1
+                step = head >> M_STEP_SHIFT
+                if step == STEP_WIDTH:
+                    offset += width
+                elif step:
+                    offset += _STEPS[step]
+                else:
+                    number, at = _number(data, at)
+                    offset += unzigzag(number)
+                name = 0
+                if head & M_NAME:
+                    name = data[at]
+                    at += 1
+                    if name >= 0x80:
+                        name, at = _number(data, at - 1)
+                if head & M_TYPE:
+                    type = data[at]
+                    at += 1
+                    if type >= 0x80:
+                        type, at = _number(data, at - 1)
+                width = 0
+                if head & M_BITS:
+                    width, at = _number(data, at)
+                    widths[place] = width
+                names.append(name)
+                offsets.append(offset)
+                types.append(type)
+        except IndexError:
+            at = end + 1
+        if at > end:
+            raise LayoutTableError("layout table with an entry that is cut")
+        return found
 
     def _enum(self, entry: _Entry) -> Enum:
         name, info, size = entry.numbers[:3]
         return Enum(
-            self._text(name) if name else None,
+            self.text(name) if name else None,
             size,
             bool(info & E_SIGNED),
             load=lambda: self._constants(entry),
@@ -552,28 +719,48 @@ class Table:
         )
 
     def _constants(self, entry: _Entry) -> Iterator[tuple[str, int]]:
-        cursor = self._cursor(BODIES, entry.body)
-        signed = entry.numbers[1] & E_SIGNED
+        signed = bool(entry.numbers[1] & E_SIGNED)
+        names, values = self.constants(entry.body, entry.numbers[3], signed)
+        for name, value in zip(names, values):
+            yield name.decode("utf-8", "backslashreplace"), value
+
+    def constants(self, body: int, count: int, signed: bool) -> tuple[list[bytes], list[int]]:
+        """Return the names and the values of an enum's constants."""
+        data, at, end = self._data, self._at[BODIES] + body, self._at[BODIES] + self._count[BODIES]
+        part, join = self._parts[1].__getitem__, b"".join
+        names: list[bytes] = []
+        values: list[int] = []
         name, prefix, value = b"", 0, -1
-        for _ in range(entry.numbers[3]):
-            head = cursor.byte()
-            value += unzigzag(cursor.number()) if head & C_VALUE else 1
-            value &= _U64
-            if head & C_PREFIX:
-                prefix = cursor.number()
-            length = head >> C_LENGTH_SHIFT
-            if length == C_LONG:
-                length = cursor.number()
-            name = name[:prefix] + self._expand(cursor.take(length), 1)
-            plain = value - (1 << 64) if signed and value >> 63 else value
-            yield name.decode("utf-8", "backslashreplace"), plain
+        try:
+            for _ in range(count):
+                head = data[at]
+                at += 1
+                value += 1
+                if head & C_VALUE:
+                    number, at = _number(data, at)
+                    value += unzigzag(number) - 1
+                value &= _U64
+                if head & C_PREFIX:
+                    prefix, at = _number(data, at)
+                length = head >> C_LENGTH_SHIFT
+                if length == C_LONG:
+                    length, at = _number(data, at)
+                code = data[at : at + length]
+                at += length
+                try:
+                    name = name[:prefix] + join(map(part, code))
+                except KeyError:
+                    name = name[:prefix] + self._expand(code, 1)
+                names.append(name)
+                values.append(value - (1 << 64) if signed and value >> 63 else value)
+        except IndexError:
+            at = end + 1
+        if at > end:
+            raise LayoutTableError("layout table with an entry that is cut")
+        return names, values
 
     def _expand(self, code: bytes, dictionary: int) -> bytes:
-        parts = self._parts[dictionary]
-        try:
-            return b"".join([parts[byte] for byte in code])
-        except KeyError:
-            pass
+        """Return what a code stands for, byte by byte: with what takes another look."""
         words = self._words[dictionary]
         out = bytearray()
         at = 0
@@ -606,7 +793,7 @@ class Table:
     def _declaration(self, number: int) -> Declaration:
         name = self._u32(DECLS, number)
         return Declaration(
-            self._text(name & D_NAME),
+            self.text(name & D_NAME),
             self._type(self._u32(DECLS, number, 1)),
             static=bool(name & D_STATIC),
             inline=bool(name & D_INLINE),
@@ -635,36 +822,3 @@ _NUMBERS = {
     T_ARRAY: 2, T_FUNCTION: 2, T_QUALIFIED: 1, T_SPACE: 2, T_VECTOR: 2, T_COMPLEX: 2, T_OPAQUE: 2,
     T_VARIABLE: 1,
 }  # fmt: skip
-
-
-def _read_entry(cursor: _Cursor, body: int) -> _Entry:
-    head = cursor.byte()
-    kind, flags = head & 15, head >> FLAG_SHIFT
-    count = _NUMBERS.get(kind)
-    if count is None:
-        raise LayoutTableError(f"layout table with a type of unknown kind {kind}")
-    data, at, end = cursor.data, cursor.at, cursor.end
-    numbers = []
-    while count:
-        # Most numbers take two bytes at most.
-        count -= 1
-        if at + 2 <= end:
-            byte = data[at]
-            if byte < 0x80:
-                numbers.append(byte)
-                at += 1
-                continue
-            second = data[at + 1]
-            if second < 0x80:
-                numbers.append(byte & 0x7F | second << 7)
-                at += 2
-                continue
-        cursor.at = at
-        numbers.append(cursor.number())
-        at = cursor.at
-    cursor.at = at
-    if kind == T_FUNCTION:
-        if numbers[1] > cursor.end - cursor.at:
-            raise LayoutTableError("layout table with a function that is cut")
-        numbers += [cursor.number() for _ in range(numbers[1])]
-    return _Entry(kind, flags, tuple(numbers), body)

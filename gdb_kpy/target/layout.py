@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -18,20 +17,21 @@ from gdb_kpy.core.memory import cstring, u32, u64
 from gdb_kpy.target import symbols
 from gdb_kpy.target.session import Session
 from struct_layout.btf import BtfSource, open_btf
+from struct_layout.cache import cache_folder, keep, keep_newest, kept
 from struct_layout.compare import Source, compare
 from struct_layout.differences import DIFFERS, EQUAL
 from struct_layout.dwarf import DwarfSource, open_dwarf
-from struct_layout.dwarf_index import cache_folder
 from struct_layout.model import LayoutError
 from struct_layout.several import Several
 from struct_layout.table import Table
 from struct_layout.trust import Trust
 from struct_layout.trust import trust as compare_one
+from struct_layout.verdicts import LABELS, code_digest
 
 _MOST_BYTES = 64 << 20
 _MOST_MODULES = 2000
 _MODULE_NAME = 64
-_QUICK_VERSION = 1
+_MOST_KEPT = 100
 Progress = Callable[[int, int], None]
 
 # The table is constant, or should be: it is read again when the guest may have changed it, but
@@ -180,31 +180,29 @@ class Quick(NamedTuple):
 def quick_check(session: Session) -> Quick:
     """Compare the whole table with the BTF of the vmlinux file; done before, it is looked up."""
     found = table(session)
-    digest = hashlib.sha256(found.data).hexdigest()
-    kept = cache_folder().with_name("layout-checks") / f"{session.kernel.build_id}-{digest[:40]}"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        data = json.loads(kept.read_text("utf-8"))
-        if data["version"] == _QUICK_VERSION:
-            return Quick(int(data["equal"]), [str(name) for name in data["differing"]])
+    code = code_digest()
+    digest = hashlib.sha256((code or b"") + found.data).hexdigest()
+    file = cache_folder("layout-checks") / f"{session.kernel.build_id}-{digest[:40]}"
+    known = None if code is None else kept(file)
+    if known is not None:
+        return Quick(**json.loads(known))
     try:
-        result = compare(found, quick_btf(session), labels=("plugin", "btf"))
+        result = compare(found, quick_btf(session), labels=LABELS)
     except LayoutError as error:
         raise KpyError(str(error)) from None
     quick = Quick(
         result.counts()[EQUAL], [each.name for each in result.types if each.verdict == DIFFERS]
     )
-    with contextlib.suppress(OSError):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        part = kept.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps({"version": _QUICK_VERSION, **quick._asdict()}), "utf-8")
-        part.replace(kept)
+    if code is not None:
+        keep(file, json.dumps(quick._asdict()))
+        keep_newest(file.parent, _MOST_KEPT)
     return quick
 
 
 def trust(session: Session, name: str) -> Trust:
     """Say whether a struct of the table may be relied on: milliseconds, once the table was read."""
     try:
-        return compare_one(table(session), quick_btf(session), name, ("plugin", "btf"))
+        return compare_one(table(session), quick_btf(session), name, LABELS)
     except LayoutError as error:
         return Trust(None, str(error))
     except AbsentError:

@@ -18,6 +18,7 @@ from struct_layout.table import (
     M_TYPE,
     STEPS,
     Table,
+    _Cursor,
     checksum,
 )
 
@@ -27,9 +28,9 @@ def _second_member(table: Table, record: Record) -> int:
     (entry,) = (
         entry
         for entry in table._all()
-        if entry.kind in (2, 3) and table._text(entry.numbers[0]) == record.name
+        if entry.kind in (2, 3) and table.text(entry.numbers[0]) == record.name
     )
-    cursor = table._cursor(BODIES, entry.body)
+    cursor = _Cursor(table.data, table._at[BODIES] + entry.body, table.size)
     head = cursor.byte()
     if not head >> M_STEP_SHIFT:
         cursor.number()

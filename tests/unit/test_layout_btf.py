@@ -105,9 +105,9 @@ def test_signs_that_old_btf_does_not_tell(tmp_path: Path) -> None:
     raw = bytearray(read_btf(binary))
     head = struct.Struct("<HBBIIIII").unpack_from(raw)
     old = BtfSource(bytes(raw))
-    for number, each in enumerate(old._heads):
+    for number, each in enumerate(old.heads()):
         if each.flag:
-            at = head[3] + head[4] + each.at - 8
+            at = head[3] + head[4] + 4 * each.at - 8
             (info,) = struct.unpack_from("<I", raw, at)
             struct.pack_into("<I", raw, at, info & 0x7FFFFFFF)
             assert number >= 0

@@ -67,10 +67,16 @@ class _Head(NamedTuple):
 class _Sizes(dict[int, int]):
     """How many words a type has, by the second of them: there are few different ones."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.named: set[int] = set()  # those of types with names of their own
+
     def __missing__(self, info: int) -> int:
         kind = info >> KIND_SHIFT & KIND_MASK
         if not 0 < kind <= ENUM64:
             raise BtfError(f"a type of the unknown kind {kind}")
+        if kind in NAMED:
+            self.named.add(info)
         size = self[info] = 3 + _FIXED.get(kind, 0) + _EACH.get(kind, 0) * (info & ITEMS)
         return size
 
@@ -97,14 +103,14 @@ class BtfSource:
         types, texts = types + size, texts + size
         if max(types + types_size, texts + texts_size) > len(data) or types % 4:
             raise BtfError(f"{name} is cut: its BTF says that it has more than {len(data)} bytes")
-        self._text = data[texts : texts + texts_size]
-        if self._text[-1:] != b"\0":
+        self.strings = data[texts : texts + texts_size]
+        if self.strings[-1:] != b"\0":
             raise BtfError(f"{name} has BTF whose strings do not end")
         self.first_id = base.end_id if base else 1
         self.first_text = base.end_text if base else 0
         self.words = self._words(data[types : types + types_size])
         self.places: list[int] = []  # where each type begins in the words
-        self._named: list[int] = []  # which of the types have names of their own
+        self.named: list[int] = []  # which of them have names of their own
         infos = self._walk()
         self._signs = any(
             info & FLAG and info >> KIND_SHIFT & KIND_MASK in (ENUM, ENUM64) for info in infos
@@ -123,7 +129,7 @@ class BtfSource:
     @property
     def end_text(self) -> int:
         """The number of bytes of all strings."""
-        return self.first_text + len(self._text)
+        return self.first_text + len(self.strings)
 
     def __len__(self) -> int:
         return 4 * len(self.words)
@@ -139,15 +145,17 @@ class BtfSource:
     def _walk(self) -> Iterable[int]:
         """Find where types begin; return the different second words of theirs."""
         words, end = self.words, len(self.words)
-        places, named, sizes = self.places, self._named, _Sizes()
+        places, numbers, sizes = self.places, self.named, _Sizes()
+        named = sizes.named
         at = 0
         try:
             while at < end:
                 info = words[at + 1]
-                if info >> KIND_SHIFT & KIND_MASK in NAMED and words[at]:
-                    named.append(len(places))
+                size = sizes[info]
+                if info in named and words[at]:
+                    numbers.append(len(places))
                 places.append(at)
-                at += sizes[info]
+                at += size
         except BtfError as error:
             raise BtfError(f"{self.name} has BTF with {error}") from None
         except IndexError:
@@ -172,7 +180,7 @@ class BtfSource:
         if self._index is None:
             index: dict[str, list[int]] = {}
             words, places, first = self.words, self.places, self.first_id
-            for number in self._named:
+            for number in self.named:
                 name = self.text(words[places[number]])
                 index.setdefault(name, []).append(first + number)
             self._index = index
@@ -198,7 +206,7 @@ class BtfSource:
 
     def is_split(self) -> bool:
         """Say whether it goes on a base's: only a base begins with the empty string."""
-        return self._text[:1] != b"\0"
+        return self.strings[:1] != b"\0"
 
     def close(self) -> None:
         """Do nothing: all is in memory."""
@@ -213,7 +221,7 @@ class BtfSource:
         """Return the bytes of a string by its place."""
         if self.base and at < self.first_text:
             return self.base.raw_text(at)
-        start, text = at - self.first_text, self._text
+        start, text = at - self.first_text, self.strings
         if not 0 <= start < len(text):
             raise BtfError(f"{self.name} refers to a string at {at}, beyond its strings")
         return text[start : text.index(0, start)]

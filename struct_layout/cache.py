@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 
@@ -17,19 +18,15 @@ def cache_folder(what: str) -> Path:
 
 def keep(file: Path, text: str) -> None:
     """Write a file, complete or not at all. A cache that cannot be written is not an error."""
-    import tempfile  # seldom needed, and not small
-
     raw = text.encode()
+    part = file.with_name(f".part-{os.getpid()}-{threading.get_ident():x}")
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=file.parent, prefix=".part-")
         try:
-            with os.fdopen(handle, "wb") as opened:
-                opened.write(hashlib.sha256(raw).hexdigest().encode() + b"\n" + raw)
-            Path(part).replace(file)
-        except BaseException:
-            Path(part).unlink()
-            raise
+            part.write_bytes(hashlib.sha256(raw).hexdigest().encode() + b"\n" + raw)
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def kept(file: Path) -> str | None:

@@ -9,6 +9,7 @@ compared; members are compared as rows of numbers. What is not equal that way ne
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -20,9 +21,16 @@ from struct_layout.model import LayoutError
 from struct_layout.several import Several
 from struct_layout.table import LayoutTableError, Table
 
-# What the keys of types begin with. That of an array behind a typedef is not that of the array:
-# members are not looked into through a typedef.
-_VOID, _BASE, _POINTER, _ARRAY, _RECORD, _ENUM, _FUNCTION, _BODY, _BEHIND = range(9)
+# The lowest four bits of a type's number say what it is; above them is what is compared of it.
+# A type that is equal to none has a negative number, another on each side, and so have, or for
+# kinds with keys another positive one, all that are made of it. As no kind is 14 or 15, what is
+# made of one is never the number of the other.
+(
+    _VOID, _BASE, _POINTER, _ARRAY, _RECORD, _RECORD_NAME, _ENUM, _ENUM_NAME, _FUNCTION, _BODY,
+    _BEHIND,
+) = range(11)  # fmt: skip
+_KIND, _KIND_BITS = 15, 4
+_COUNT, _COUNT_BITS = (1 << 32) - 1, 32  # of sizes and counts
 _UNSIGNED, _SIGNED, _BOOL, _FLOAT = range(4)  # as t.ENCODINGS
 _MAX_DEPTH = 40
 _WIDTH_BITS, _WIDTH_MAX = 8, 255
@@ -40,32 +48,31 @@ class _Unproven(Exception):
     """It takes a closer look."""
 
 
-class _Keys:
-    """The types of both sides by number: equal keys, equal numbers."""
+class _Common:
+    """What both sides have in common: equal types have equal numbers."""
 
     def __init__(self) -> None:
-        self.numbers: dict[tuple[object, ...], int] = {}
-        self.arrays: dict[int, tuple[int, int]] = {}  # count and element
+        self._keys: dict[tuple[object, ...], int] = {}
         self.inside: dict[int, int] = {}  # how many members are inside, where those count
 
-    def of(self, *key: object) -> int:
-        numbers = self.numbers
-        return numbers.setdefault(key, len(numbers))
+    def of(self, kind: int, *key: object) -> int:
+        """Return the number of what has no number by itself."""
+        keys = self._keys
+        return keys.setdefault((kind, *key), len(keys)) << _KIND_BITS | kind
 
     def array(self, count: int, element: int) -> int:
-        # BTF has the product of dimensions only.
-        inner = self.arrays.get(element)
-        if inner is not None:
-            count, element = count * inner[0], inner[1]
-        number = self.of(_ARRAY, count, element)
-        self.arrays[number] = count, element
+        """Return the number of an array; BTF has the product of dimensions only."""
+        if element & _KIND == _ARRAY:
+            count *= element >> _KIND_BITS & _COUNT
+            element >>= _COUNT_BITS + _KIND_BITS
+        number = _sized(element, count) << _KIND_BITS | _ARRAY
         if element in self.inside:
             self.inside[number] = self.inside[element]
         return number
 
-    def body(self, kind: int, size: int, flat: _Flat) -> int:
+    def body(self, union: bool, size: int, flat: _Flat) -> int:
         """Return the number of a record that has no name: it is what is in it."""
-        number = self.of(_BODY, kind, size, *map(tuple, flat))
+        number = self.of(_BODY, union, size, *map(tuple, flat))
         self.inside[number] = self.members(flat)
         return number
 
@@ -79,53 +86,65 @@ class _Keys:
         return count
 
     def aliased(self, number: int) -> int:
-        """Return the number of a type behind a typedef."""
-        return self.of(_BEHIND, number) if number in self.inside else number
+        """Return the number of an array behind a typedef: members are not looked into there."""
+        return number << _KIND_BITS | _BEHIND if number in self.inside else number
+
+
+def _sized(what: int, size: int) -> int:
+    if size >> _COUNT_BITS:
+        raise _Unproven
+    return what << _COUNT_BITS | size
 
 
 class _Side(dict[int, int]):
     """Numbers for the types of one side, each worked out when it is first asked for."""
 
-    # A type that contains itself, or cannot be described here, is equal to none.
-    unproven = 0
+    unproven = 0  # the number of what contains itself, or cannot be described here
 
-    def __init__(self, keys: _Keys) -> None:
+    def __init__(self, common: _Common) -> None:
         super().__init__()
-        self.common = keys
+        self.common = common
         self.pointees: dict[int, int] = {}
-        self._flats: dict[int, _Flat] = {}
+        self._flats: dict[int, _Flat | None] = {}  # None: unproven, or not done yet
         self._depth = 0
 
     def __missing__(self, number: int) -> int:
-        self[number] = self.unproven
-        found = self[number] = self._guarded(number, False)
+        found = self[number] = self.unproven
+        if self._depth <= _MAX_DEPTH:
+            self._depth += 1
+            with_depth = self._depth
+            try:
+                found = self[number] = self._key(number, False)
+            except (_Unproven, LayoutError, IndexError):
+                self._depth = with_depth
+            self._depth -= 1
         return found
 
     def behind(self, number: int) -> int:
         """Return the number of a type behind a pointer: of records and enums the name counts."""
         found = self.pointees.get(number)
         if found is None:
-            self.pointees[number] = self.unproven
-            found = self.pointees[number] = self._guarded(number, True)
+            found = self.pointees[number] = self.unproven
+            if self._depth <= _MAX_DEPTH:
+                self._depth += 1
+                with_depth = self._depth
+                try:
+                    found = self.pointees[number] = self._key(number, True)
+                except (_Unproven, LayoutError, IndexError):
+                    self._depth = with_depth
+                self._depth -= 1
         return found
-
-    def _guarded(self, number: int, behind: bool) -> int:
-        if self._depth > _MAX_DEPTH:
-            return self.unproven
-        self._depth += 1
-        try:
-            return self._key(number, behind)
-        except (_Unproven, LayoutError, IndexError):
-            return self.unproven
-        finally:
-            self._depth -= 1
 
     def flat(self, number: int) -> _Flat:
         """Return the members of a record; raises `_Unproven`."""
-        known = self._flats.get(number)
-        if known is None:
-            known = self._flats[number] = self._flatten(number)
-        return known
+        flats = self._flats
+        if number not in flats:
+            flats[number] = None
+            flats[number] = self._flatten(number)
+        found = flats[number]
+        if found is None:
+            raise _Unproven
+        return found
 
     def _key(self, number: int, behind: bool) -> int:
         raise NotImplementedError
@@ -162,13 +181,13 @@ class _Side(dict[int, int]):
 class _TableSide(_Side):
     unproven = -1
 
-    def __init__(self, keys: _Keys, table: Table, signs: bool) -> None:
-        super().__init__(keys)
+    def __init__(self, common: _Common, table: Table, signs: bool) -> None:
+        super().__init__(common)
         self.table, self._signs = table, signs
         self.row, self.starts, self.bodies = table.entries()
 
     def _key(self, number: int, behind: bool) -> int:
-        row, starts, of = self.row, self.starts, self.common.of
+        row, starts = self.row, self.starts
         alias, aliased = 0, False
         for _ in range(_MAX_DEPTH):
             at = starts[number]
@@ -183,22 +202,25 @@ class _TableSide(_Side):
         else:
             raise _Unproven
         if kind == t.T_POINTER:
-            return of(_POINTER, self.behind(row[at + 1]))
+            return self.behind(row[at + 1]) << _KIND_BITS | _POINTER
         if kind == t.T_BASE:
-            return of(_BASE, row[at + 2], head >> t.FLAG_SHIFT & 3)
+            return (row[at + 2] << 2 | head >> t.FLAG_SHIFT & 3) << _KIND_BITS | _BASE
         if kind in (t.T_STRUCT, t.T_UNION):
             _, name, info, size = row[at : at + 4]
             union = kind == t.T_UNION
+            what = (name or alias) << 1 | union
             if behind or info & t.R_INCOMPLETE:
-                return of(_RECORD, union, name or alias)
+                return what << _KIND_BITS | _RECORD_NAME
             if name or aliased:
-                return of(_RECORD, union, name or alias, size)
+                return _sized(what, size) << _KIND_BITS | _RECORD
             return self.common.body(union, size, self.flat(number))
         if kind == t.T_ENUM:
             _, name, info, size = row[at : at + 4]
+            what = (name or alias) << 1
             if behind or info & t.E_INCOMPLETE:
-                return of(_ENUM, name or alias)
-            return of(_ENUM, name or alias, size, self._signs and bool(info & t.E_SIGNED))
+                return what << _KIND_BITS | _ENUM_NAME
+            what |= self._signs and bool(info & t.E_SIGNED)
+            return _sized(what, size) << _KIND_BITS | _ENUM
         if kind in (t.T_ARRAY, t.T_VARIABLE):
             count = max(0, row[at + 2] - 1) if kind == t.T_ARRAY else 0
             target = row[at + 1]
@@ -209,12 +231,12 @@ class _TableSide(_Side):
             if flags & t.F_UNPROTOTYPED:
                 raise _Unproven
             params = row[at + 3 : at + 3 + row[at + 2]]
-            return of(
+            return self.common.of(
                 _FUNCTION, bool(flags & t.F_VARIADIC), self.behind(row[at + 1]),
                 *map(self.behind, params),
             )  # fmt: skip
         if kind == t.T_VOID:
-            return of(_VOID)
+            return _VOID
         raise _Unproven
 
     def _flatten(self, number: int) -> _Flat:
@@ -233,32 +255,35 @@ class _TableSide(_Side):
 
     def _anonymous(self, number: int) -> int:
         row, starts = self.row, self.starts
-        while row[starts[number]] & t.KIND in (t.T_QUALIFIED, t.T_SPACE):
-            number = row[starts[number] + 1]
-        at = starts[number]
-        if row[at] & t.KIND not in (t.T_STRUCT, t.T_UNION) or row[at + 1]:
-            raise _Unproven
-        return number
+        for _ in range(_MAX_DEPTH):
+            at = starts[number]
+            kind = row[at] & t.KIND
+            if kind in (t.T_STRUCT, t.T_UNION) and not row[at + 1]:
+                return number
+            if kind not in (t.T_QUALIFIED, t.T_SPACE):
+                break
+            number = row[at + 1]
+        raise _Unproven
 
 
 class _BtfSide(_Side):
     unproven = -2
 
-    def __init__(self, keys: _Keys, source: BtfSource, names: list[bytes], signs: bool) -> None:
-        super().__init__(keys)
+    def __init__(self, common: _Common, source: BtfSource, names: list[bytes], signs: bool) -> None:
+        super().__init__(common)
         self._signs = signs
         self.words, self.source = source.words, source
         # Types count from 1; 0 is void.
         self.places = [0, *source.places]
-        self[0] = self.pointees[0] = keys.of(_VOID)
+        self[0] = self.pointees[0] = _VOID
         self.names = _Names(source, names)
 
     def _key(self, number: int, behind: bool) -> int:
-        words, places, of = self.words, self.places, self.common.of
+        words, places = self.words, self.places
         alias, aliased = 0, False
         for _ in range(_MAX_DEPTH):
             if not number:
-                return of(_VOID)
+                return _VOID
             at = places[number]
             info = words[at + 1]
             kind = info >> b.KIND_SHIFT & b.KIND_MASK
@@ -271,26 +296,30 @@ class _BtfSide(_Side):
         else:
             raise _Unproven
         if kind == b.PTR:
-            return of(_POINTER, self.behind(words[at + 2]))
+            return self.behind(words[at + 2]) << _KIND_BITS | _POINTER
         if kind == b.INT:
             flags = words[at + 3] >> 24
             sign = _BOOL if flags & 4 else _SIGNED if flags & 1 else _UNSIGNED
-            return of(_BASE, words[at + 2], sign)
+            return (words[at + 2] << 2 | sign) << _KIND_BITS | _BASE
         if kind in (b.STRUCT, b.UNION):
             name = self.names[words[at]] or self.names[alias]
             union, size = kind == b.UNION, words[at + 2]
+            what = name << 1 | union
             if behind:
-                return of(_RECORD, union, name)
+                return what << _KIND_BITS | _RECORD_NAME
             if name or aliased:
-                return of(_RECORD, union, name, size)
+                return _sized(what, size) << _KIND_BITS | _RECORD
             return self.common.body(union, size, self.flat(number))
         if kind == b.FWD:
-            return of(_RECORD, info >= b.FLAG, self.names[words[at]] or self.names[alias])
+            what = (self.names[words[at]] or self.names[alias]) << 1 | (info >= b.FLAG)
+            return what << _KIND_BITS | _RECORD_NAME
         if kind in (b.ENUM, b.ENUM64):
             name = self.names[words[at]] or self.names[alias]
+            what = name << 1
             if behind or not info & b.ITEMS:
-                return of(_ENUM, name)
-            return of(_ENUM, name, words[at + 2], self._signs and info >= b.FLAG)
+                return what << _KIND_BITS | _ENUM_NAME
+            what |= self._signs and info >= b.FLAG
+            return _sized(what, words[at + 2]) << _KIND_BITS | _ENUM
         if kind == b.ARRAY:
             target = words[at + 3]
             element = self.behind(target) if behind else self[target]
@@ -300,9 +329,11 @@ class _BtfSide(_Side):
             items = words[at + 3 : at + 3 + 2 * (info & b.ITEMS)]
             variadic = len(items) > 0 and not items[-1] and not items[-2]
             params = items[1::2][:-1] if variadic else items[1::2]
-            return of(_FUNCTION, variadic, self.behind(words[at + 2]), *map(self.behind, params))
+            return self.common.of(
+                _FUNCTION, variadic, self.behind(words[at + 2]), *map(self.behind, params)
+            )
         if kind == b.FLOAT:
-            return of(_BASE, words[at + 2], _FLOAT)
+            return (words[at + 2] << 2 | _FLOAT) << _KIND_BITS | _BASE
         raise _Unproven
 
     def _flatten(self, number: int) -> _Flat:
@@ -338,14 +369,17 @@ class _Names(dict[int, int]):
 
     def __init__(self, source: BtfSource, names: list[bytes]) -> None:
         super().__init__()
-        self._text = source.raw_text
+        self._strings = source.strings
         self._numbers = dict(zip(names, range(len(names))))
 
     def __missing__(self, place: int) -> int:
-        text = self._text(place)
+        strings = self._strings
+        end = strings.find(0, place)
+        if end < 0:
+            raise _Unproven
+        text = strings[place:end]
         # With a dot it could be taken for a path.
-        known = None if b"." in text else self._numbers.get(text)
-        number = self[place] = -1 - place if known is None else known
+        number = self[place] = -1 - place if b"." in text else self._numbers.get(text, -1 - place)
         return number
 
 
@@ -355,7 +389,9 @@ def find_proof(table: object, other: object) -> Proof | None:
         return None
     first, more = (other.first, other) if isinstance(other, Several) else (other, None)
     if isinstance(first, BtfSource) and first.base is None:
-        return Proof(table, first, more)
+        # What is wrong with it the comparison fact by fact tells.
+        with contextlib.suppress(_Unproven):
+            return Proof(table, first, more)
     return None
 
 
@@ -368,13 +404,17 @@ class Proof:
     def __init__(self, table: Table, source: BtfSource, several: Several | None) -> None:
         self.table, self._source, self._several = table, source, several
         self._sign_lost = ENUM_SIGN in source.lost
-        keys = _Keys()
+        common = _Common()
         signs = not self._sign_lost
-        self._mine = _TableSide(keys, table, signs)
+        self._mine = _TableSide(common, table, signs)
         self._names = table.all_names()
-        self._theirs = _BtfSide(keys, source, self._names, signs)
-        self._keys = keys
-        self._index = source.names()
+        self._theirs = _BtfSide(common, source, self._names, signs)
+        self._common = common
+        # By the table's numbers of their names.
+        self._index: dict[int, list[int]] = {}
+        names, words, places = self._theirs.names, source.words, source.places
+        for which in source.named:
+            self._index.setdefault(names[words[places[which]]], []).append(which + 1)
 
     def all(self) -> Iterator[tuple[int, str, int | None]]:
         """Iterate over the named types: number, name as C says it, and how many members are equal.
@@ -395,20 +435,20 @@ class Proof:
                 yield number, "", None
                 continue
             name = names[row[at + 1]].decode("utf-8", "backslashreplace")
-            found = find(name)
+            found = find(row[at + 1])
             count = self._members(kind, number, found) if found else ABSENT
-            if count == ABSENT:
+            if "." in name:
+                count = None
+            if count == ABSENT and self._several is not None:
                 if elsewhere is None:
-                    elsewhere = self._elsewhere()
+                    elsewhere = self._elsewhere(self._several)
                 if name in elsewhere:
                     count = None
             yield number, title + name, count
 
-    def _elsewhere(self) -> frozenset[str]:
+    def _elsewhere(self, several: Several) -> frozenset[str]:
         """Return the names of types that the other sources have."""
-        if self._several is None:
-            return frozenset()
-        return frozenset(name for other in self._several.others() for name in other.type_names())
+        return frozenset(name for other in several.others() for name in other.type_names())
 
     def _members(self, kind: int, number: int, others: list[int]) -> int | None:
         typedef = kind == t.T_TYPEDEF
@@ -445,7 +485,7 @@ class Proof:
 
     def _records(self, number: int, other: int) -> int | None:
         mine = self._mine.flat(number)
-        return self._keys.members(mine) if mine == self._theirs.flat(other) else None
+        return self._common.members(mine) if mine == self._theirs.flat(other) else None
 
     def _typedefs(self, number: int, other: int) -> int | None:
         row, starts = self._mine.row, self._mine.starts

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from struct_layout.causes import Cause, Explanation, explain
-from struct_layout.compare import CHECK_LABELS
+from struct_layout.compare import CHECK_LABELS, VERDICTS
 from struct_layout.differences import DIFFERS, EQUAL, ONLY_OURS, ONLY_THEIRS, Difference
 
 if TYPE_CHECKING:
@@ -155,7 +155,10 @@ def _follow(other: str, found: Sequence[Difference], labels: tuple[str, str]) ->
 
 def _remarks(check: CheckResult, wanted: set[str], everything: bool) -> Iterable[str]:
     several = []
+    usual = (EQUAL, DIFFERS) if wanted or everything else VERDICTS
     for result in check.types:
+        if not result.variants and result.verdict in usual:
+            continue  # there is nothing to say, and they are many
         name = result.name.split()[-1]
         if result.verdict in (ONLY_OURS, ONLY_THEIRS) and (name in wanted or everything):
             yield f"{result.name}: {check.word(result.verdict)}"

@@ -432,16 +432,17 @@ class Table:
     def all_names(self) -> list[bytes]:
         """Return the names by number; b"" is the first."""
         if not self._names:
-            count = self._count[TEXT_BLOCKS]
-            if self._count[TEXT] and not count:
-                raise LayoutTableError("layout table with a wrong index of names")
-            self._names = [b""]
-            names = [self._read_block(block) for block in range(count)]
-            if any(len(block) != BLOCK for block in names[:-1]):
-                self._names = []
-                raise LayoutTableError("layout table with a wrong index of names")
-            for block in names:
-                self._names += block
+            wrong = LayoutTableError("layout table with a wrong index of names")
+            start, count, blocks = self._at[TEXT], self._count[TEXT], self._count[TEXT_BLOCKS]
+            places = struct.unpack_from(f"<{blocks}I", self._data, self._at[TEXT_BLOCKS])
+            if count and places[:1] != (0,):
+                raise wrong
+            found = [b""]
+            for at, end in zip(places, (*places[1:], count)):
+                if len(found) % BLOCK != 1 or not at < end <= count:
+                    raise wrong
+                found += self._read_names(start + at, start + end)
+            self._names = found
         return self._names
 
     def _block(self, block: int) -> list[bytes]:
@@ -474,15 +475,15 @@ class Table:
         return 0
 
     def _read_block(self, block: int) -> list[bytes]:
-        # There are 70,000 names: what can be is done here, in one go.
-        count, blocks = self._count[TEXT], self._count[TEXT_BLOCKS]
-        if block >= blocks:
-            raise LayoutTableError("layout table with a wrong index of names")
-        at = self._u32(TEXT_BLOCKS, block)
+        start, count, blocks = self._at[TEXT], self._count[TEXT], self._count[TEXT_BLOCKS]
+        at = self._u32(TEXT_BLOCKS, block) if block < blocks else count
         end = self._u32(TEXT_BLOCKS, block + 1) if block + 1 < blocks else count
         if (not block and at) or not at < end <= count:
             raise LayoutTableError("layout table with a wrong index of names")
-        at, end = at + self._at[TEXT], end + self._at[TEXT]
+        return self._read_names(start + at, start + end)
+
+    def _read_names(self, at: int, end: int) -> list[bytes]:
+        # There are 70,000 names: what can be is done here, in one go.
         data, part, join = self._data, self._parts[0].__getitem__, b"".join
         name = b""
         names = []
@@ -544,7 +545,8 @@ class Table:
     def _read_entries(self) -> Entries:
         data, start = self._data, self._at[TYPES]
         blocks, total = self._count[BLOCKS], self._count[TYPES]
-        index = [(self._u32(BLOCKS, n), self._u32(BLOCKS, n, 1)) for n in range(blocks)]
+        at = self._at[BLOCKS]
+        index = list(struct.iter_unpack("<2I", self._data[at : at + 8 * blocks]))
         wrong = LayoutTableError("layout table with a wrong block index")
         if total and (not index or index[0] != (0, 0)):
             raise wrong
@@ -682,17 +684,31 @@ class Table:
                 else:
                     number, at = _number(data, at)
                     offset += unzigzag(number)
+                # A name takes two or three bytes, a type two at most, nearly always.
                 name = 0
                 if head & M_NAME:
                     name = data[at]
                     at += 1
                     if name >= 0x80:
-                        name, at = _number(data, at - 1)
+                        second, third = data[at], data[at + 1]
+                        if second < 0x80:
+                            name += (second << 7) - 0x80
+                            at += 1
+                        elif third < 0x80:
+                            name += (second << 7) + (third << 14) - 0x4080
+                            at += 2
+                        else:
+                            name, at = _number(data, at - 1)
                 if head & M_TYPE:
                     type = data[at]
                     at += 1
                     if type >= 0x80:
-                        type, at = _number(data, at - 1)
+                        second = data[at]
+                        if second < 0x80:
+                            type += (second << 7) - 0x80
+                            at += 1
+                        else:
+                            type, at = _number(data, at - 1)
                 width = 0
                 if head & M_BITS:
                     width, at = _number(data, at)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,6 +141,39 @@ def test_mutations_get_the_same_verdicts(what: str, strange: tuple[Table, bytes]
             compared += 1
             differing += not proven.ok
     assert compared > 100 and differing > 30
+
+
+def raw_btf(*types: tuple[int, ...]) -> bytes:
+    """Return BTF of these words, and of the names a (at 1) and leaf (at 3)."""
+    words = [word for type in types for word in type]
+    names = b"\0a\0leaf\0"
+    head = struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, 4 * len(words), 4 * len(words), len(names))
+    return head + struct.pack(f"<{len(words)}I", *words) + names
+
+
+STRUCT, CONST, POINTER = 4 << 24, 10 << 24, 2 << 24
+
+
+@pytest.mark.parametrize(
+    "types",
+    [
+        [(3, STRUCT | 1, 4, 0, 2, 0), (0, CONST, 2)],
+        [(3, STRUCT | 1, 4, 1, 2, 0), (0, CONST, 2)],
+        [(3, STRUCT | 1, 4, 0, 2, 0), (0, STRUCT | 2, 4, 0, 2, 0, 0, 2, 0)],
+        [(3, STRUCT | 1, 4, 1, 2, 0), (0, POINTER, 2)],
+        [(3, STRUCT | 1, 4, 1, 9, 0)],
+        [(3, STRUCT | 1, 4, 99, 0, 0)],
+        [(99, STRUCT | 1, 4, 1, 0, 0)],
+    ],
+    ids=["qualifier", "named", "struct", "pointer", "no such type", "no such name", "no tag"],
+)
+def test_types_that_contain_themselves_end(types: list[tuple[int, ...]], records: Path) -> None:
+    """And names and types that are not there: one line says so, as without a proof."""
+    table = seeded.table(read_unit(records).contents).data
+    raw = raw_btf(*types)
+    told = outcome(table, raw, False)
+    assert isinstance(told, str)
+    assert outcome(table, raw, True) == told
 
 
 def test_what_only_another_source_has(records: Path, btf: BtfSource) -> None:

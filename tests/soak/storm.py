@@ -202,7 +202,7 @@ class Storm(Soak):
         due = time.monotonic()
         while self.going:
             due = max(due + RELOAD_SECONDS, time.monotonic())
-            time.sleep(due - time.monotonic())
+            time.sleep(max(0.0, due - time.monotonic()))
             self.loaded.clear()
             self.reloads += 1
             try:

@@ -72,17 +72,24 @@ def _tools(session: sessions.Session) -> tuple[Evaluator, Runner]:
 
 
 def evaluate(
-    source: str, kind: Kind, options: frozenset[str] = frozenset(), keep: bool = True
+    source: str,
+    kind: Kind,
+    options: frozenset[str] = frozenset(),
+    keep: bool = True,
+    run_on: bool = True,
 ) -> Evaluation:
-    """Evaluate as the options say, at this stop or with the guest running."""
+    """Evaluate as the options say, at this stop or with the guest running.
+
+    ``run_on``: where Python cannot be entered otherwise, all CPUs may run on a little.
+    """
     source = results.expand(source)
     timeout = parameters.eval_timeout_ms()
     flags = Flag.KEEP if keep else Flag.NONE
     if "-unsafe" in options:
         flags |= Flag.UNSAFE
     if "-run" not in options:
-        with sessions.viewed() as session:
-            return _tools(session)[0].evaluate(source, kind, timeout, flags)
+        evaluator = _tools(sessions.current())[0]
+        return evaluator.evaluate(source, kind, timeout, flags, show if run_on else None)
     with sessions.viewed() as session:
         runner = _tools(session)[1]
         if source:
@@ -94,7 +101,7 @@ def evaluate(
 
 def answer(source: str, keep: bool) -> Reply:
     """Evaluate an expression in the frozen guest; an exception of it is a KpyError."""
-    reply = evaluate(source, Kind.EVAL, keep=keep).reply
+    reply = evaluate(source, Kind.EVAL, keep=keep, run_on=False).reply
     if reply.status is not Status.OK:
         raise Failed(reply.result.text.rstrip().rpartition("\n")[2])
     return reply

@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gdb_kpy.core.errors import NotReadyError
 from gdb_kpy.core.mailbox import STATE_BUSY, STATE_IDLE, Flag, Kind, Mailbox, Reply
 from gdb_kpy.core.memory import u32, u64
 from gdb_kpy.core.vcpu import Mode, Vcpu
-from gdb_kpy.target import gil, wake
+from gdb_kpy.target import gil, go_on, wake
 from gdb_kpy.target.call import Call, Caller
 from gdb_kpy.target.session import Session
 
 #: The module stops runaway Python itself; only after that much more is the call given up.
 _GRACE_SECONDS = 3.0
+#: For how many seconds all CPUs run on at most, again and again, until the GIL is let go.
+_ROUNDS = (0.2, 0.5, 1.0)
 
 
 @dataclass
@@ -35,9 +37,42 @@ class Evaluator:
         self._caller = Caller(session)
 
     def evaluate(
-        self, source: str, kind: Kind, timeout_ms: int, flags: Flag = Flag.KEEP
+        self,
+        source: str,
+        kind: Kind,
+        timeout_ms: int,
+        flags: Flag = Flag.KEEP,
+        show: Callable[[str], None] | None = None,
     ) -> Evaluation:
-        """Evaluate now, at this stop; whatever happens the guest is left as it was."""
+        """Evaluate now, at this stop; whatever happens the guest is left as it was.
+
+        When the GIL's holder cannot go on alone, all CPUs run on until it lets go; ``show`` gets
+        what GDB says about a stop meanwhile. Without ``show`` that is not done.
+        """
+        session = self._session
+        rounds = list(_ROUNDS) if show and go_on.possible() else []
+        notes: list[str] = []
+        while True:
+            try:
+                with session.view():
+                    return self._at_this_stop(source, kind, timeout_ms, flags, notes)
+            except gil.Held as held:
+                if not rounds or show is None:
+                    also = ", all CPUs having run on meanwhile" if notes else ""
+                    raise NotReadyError(held.reason + also, held.remedy) from None
+                word = session.module().info["addr.gil_word"]
+                stop = go_on.until_changed(session, word, rounds.pop(0))
+                notes = ["all CPUs ran on, as the one that holds the GIL could not do so alone"]
+                if stop:
+                    show(stop)
+                    raise go_on.StoppedElsewhere(
+                        "the guest stopped there, as all CPUs had to run on until the GIL is free: "
+                        "evaluate again"
+                    ) from None
+
+    def _at_this_stop(
+        self, source: str, kind: Kind, timeout_ms: int, flags: Flag, notes: list[str]
+    ) -> Evaluation:
         session = self._session
         info = session.module().info
         read = session.memory.read
@@ -51,7 +86,7 @@ class Evaluator:
         if not mailbox.address or not stack_top:
             raise NotReadyError("the module has no mailbox", "reload the module")
         writes = mailbox.request(source, kind, timeout_ms, flags)
-        notes = []
+        notes = list(notes)
         if mailbox.state(read) == STATE_BUSY:
             notes.append(
                 "an earlier evaluation was cut off; its debugger ended in the middle of it"

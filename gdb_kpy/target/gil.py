@@ -13,9 +13,13 @@ from gdb_kpy.core.vcpu import Mode, Vcpu
 from gdb_kpy.target.session import Session
 from gdb_kpy.target.stub import forget_registers, interrupt_pending, no_interrupts, slice_of
 
-_SECONDS = 2.0
+_SECONDS = 1.0  # alone: what it does by itself takes milliseconds, what it waits for never comes
 _WORD = 4
 _MOST_STEPS = 100
+
+
+class Held(NotReadyError):
+    """The GIL is held by a CPU that, alone, did not come to let go of it."""
 
 
 def holder(session: Session, info: DebugInfo) -> int | None:
@@ -37,6 +41,7 @@ def free(session: Session, info: DebugInfo, vcpus: Sequence[Vcpu]) -> Vcpu | Non
     cpu = holder(session, info)
     if cpu is None:
         return None
+    _require_sane(session)
     if cpu < 0:
         mover = _step_through(session, info, vcpus)
         cpu = holder(session, info)
@@ -47,11 +52,25 @@ def free(session: Session, info: DebugInfo, vcpus: Sequence[Vcpu]) -> Vcpu | Non
             return suspect
     who = f"CPU {cpu} holds the GIL" if cpu >= 0 else "a CPU is taking or leaving the GIL"
     why = ", as it collects garbage," if _collects(session, info) else ""
-    raise NotReadyError(
+    raise Held(
         f"{who}{why} and, running alone, did not let go of it within {_SECONDS:g} s "
         "(an interrupt it takes may wait for a CPU that stands still)",
         "`kpy print` reads without it; or `continue` and stop again",
     )
+
+
+def _require_sane(session: Session) -> None:
+    """Refuse when the holder will never let go: running on, it would only end the guest."""
+    read, find = session.memory.read, session.kernel.find
+    session.kernel.linked("panic_cpu", "oops_in_progress")
+    panicked, oopsing = find("panic_cpu"), find("oops_in_progress")
+    what = ""
+    if panicked is not None and s32(read, panicked) >= 0:
+        what = "has panicked"
+    elif oopsing is not None and s32(read, oopsing):
+        what = "reports an oops"
+    if what:
+        raise NotReadyError(f"the kernel {what} and the GIL is held", "`kpy print` reads memory")
 
 
 def _collects(session: Session, info: DebugInfo) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import gdb
 
-from gdb_kpy.core.errors import KpyError, NotReadyError
+from gdb_kpy.core.errors import NotReadyError
 from gdb_kpy.core.mailbox import (
     STATE_BUSY,
     STATE_DONE,
@@ -25,13 +25,10 @@ from gdb_kpy.core.mailbox import (
 from gdb_kpy.core.memory import u32, u64
 from gdb_kpy.target.call import Call, Caller
 from gdb_kpy.target.evaluate import Evaluation, choose
+from gdb_kpy.target.go_on import StoppedElsewhere, Stops, all_vcpus, require_guest
 from gdb_kpy.target.session import Session
 
 _SECONDS = 3.0
-
-
-class StoppedElsewhere(KpyError):
-    """The guest stopped before the evaluation was done; it goes on when the guest does."""
 
 
 class _Done(gdb.Breakpoint):
@@ -105,8 +102,7 @@ class Runner:
                     return found
                 text = stops.go_on()
                 session.memory.drop()
-                if not session.stub.alive or gdb.selected_thread() is None:
-                    raise NotReadyError("the guest is gone", "`kpy attach`")
+                require_guest(session)
                 with session.view():
                     if stops.at_breakpoint(done):
                         continue
@@ -133,43 +129,13 @@ class Runner:
             return found
 
 
-class _Stops:
-    """Continuing, and why the guest stopped then."""
-
-    def __init__(self) -> None:
-        self.signal = ""
-
-    def heard(self, event: gdb.StopEvent) -> None:
-        self.signal = event.stop_signal if isinstance(event, gdb.SignalEvent) else ""
-
-    def go_on(self) -> str:
-        """Continue all vCPUs until a stop; return what GDB says about it."""
-        self.signal = ""
-        try:
-            return gdb.execute("continue", to_string=True) or ""
-        except KeyboardInterrupt:
-            self.signal = self.signal or "SIGINT"
-            return ""
-
-    @staticmethod
-    def at_breakpoint(address: int) -> bool:
-        """Say whether the selected vCPU stopped there."""
-        return int(gdb.selected_frame().pc()) == address
-
-
 @contextlib.contextmanager
-def _stops_at(address: int) -> Iterator[_Stops]:
-    """Continue with a breakpoint there, and with all vCPUs whatever the user's setting."""
-    locking = gdb.parameter("scheduler-locking")
-    stops = _Stops()
+def _stops_at(address: int) -> Iterator[Stops]:
+    """Continue all vCPUs with a breakpoint there."""
     breakpoint_ = _Done(address)
-    gdb.events.stop.connect(stops.heard)
-    gdb.execute("set scheduler-locking off", to_string=True)
     try:
-        yield stops
+        with all_vcpus() as stops:
+            yield stops
     finally:
-        gdb.events.stop.disconnect(stops.heard)
-        with contextlib.suppress(gdb.error):
-            gdb.execute(f"set scheduler-locking {locking}", to_string=True)
         with contextlib.suppress(gdb.error, RuntimeError):
             breakpoint_.delete()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Evaluates at random stops; runs inside GDB (`python STOPS = 200` first, then source this).
 
-Prints one line of JSON: what the vCPUs were doing, wrong answers, vCPUs that did not get back
-their registers, times. By hand: gdb -x gdbinit.py -ex 'kpy attach' -ex 'python STOPS = 400'
--ex 'source tests/gdb/soak.py'.
+Prints one line of JSON: what the vCPUs were doing, wrong answers, refusals and their reasons, vCPUs
+that did not get back their registers, times. By hand: gdb -x gdbinit.py -ex 'kpy attach'
+-ex 'python STOPS = 400' -ex 'source tests/gdb/soak.py'.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import json
 import random
+import re
 import threading
 import time
 
@@ -18,6 +19,7 @@ import gdb
 
 from gdb_kpy.core.registers import Registers
 from gdb_kpy.core.vcpu import Vcpu
+from gdb_kpy.target import gil
 from gdb_kpy.target import session as sessions
 
 EXPRESSIONS = {
@@ -29,6 +31,7 @@ EXPRESSIONS = {
     "sorted([3, 1, 2], key=lambda v: -v)": "[3, 2, 1]",
     "print('out', 1)": "out 1\nNone",
 }
+HOLDS = re.compile(r"CPU (\d+) holds the GIL|a CPU is taking or leaving the GIL")
 
 
 def run_for(seconds: float) -> None:
@@ -57,13 +60,25 @@ def label(vcpu: Vcpu) -> str:
     return f"{vcpu.mode.value}, irqs {'on' if vcpu.irqs_on else 'off'}"
 
 
+def refusal(error: str) -> str | None:
+    """Return the reason of a refusal, None when it is none or its reason is not true."""
+    said = HOLDS.search(error)
+    if said is None:
+        return None
+    with sessions.viewed() as session:
+        holder = gil.holder(session, session.module().info)
+    true = holder == int(said[1]) if said[1] else holder is not None
+    return re.sub(r"\d+", "N", error.removeprefix("error: ")) if true else None
+
+
 def soak(stops: int, seed: int = 1) -> dict[str, object]:
     """Evaluate once at each of some random stops."""
     choose = random.Random(seed)
+    refused: collections.Counter[str] = collections.Counter()
     kinds: collections.Counter[str] = collections.Counter()
     wrong: list[str] = []
     moved: collections.Counter[str] = collections.Counter()
-    ran_on = 0
+    ran_on = all_ran_on = 0
     times = []
     for _ in range(stops):
         run_for(choose.uniform(0.002, 0.04))
@@ -78,12 +93,22 @@ def soak(stops: int, seed: int = 1) -> dict[str, object]:
         except gdb.error as error:
             answer = f"error: {error}"
         times.append(time.monotonic() - start)
-        if answer.startswith("[CPU"):  # the holder of the GIL went on a little
-            ran_on += 1
-            holder = int(answer.split()[1])
-            answer = answer.split("\n", 1)[1]
-        else:
-            holder = None
+        holder, everyone = None, False
+        while answer.startswith("["):
+            note, _, rest = answer.partition("]\n")
+            if note.startswith("[CPU"):  # the holder of the GIL went on a little
+                ran_on += 1
+                holder = int(note.split()[1])
+            elif note.startswith("[all CPUs ran on"):
+                all_ran_on += 1
+                everyone = True
+            else:
+                break
+            answer = rest
+        reason = refusal(answer) if answer.startswith("error: ") else None
+        if reason:
+            refused[reason] += 1
+            continue
         if answer != expected:
             wrong.append(f"{expression}: {answer}")
         selected = gdb.selected_thread()
@@ -91,7 +116,7 @@ def soak(stops: int, seed: int = 1) -> dict[str, object]:
             moved["selected thread"] += 1
         after = look()
         for number, vcpu in after.items():
-            if vcpu.cpu != holder:
+            if vcpu.cpu != holder and not everyone:
                 moved.update(difference(before[number].registers, vcpu.registers))
     times.sort()
     return {
@@ -100,6 +125,8 @@ def soak(stops: int, seed: int = 1) -> dict[str, object]:
         "wrong": wrong,
         "moved": dict(moved),
         "ran_on": ran_on,
+        "all_ran_on": all_ran_on,
+        "refused": dict(refused),
         "ms": [round(1000 * times[i], 2) for i in (0, len(times) // 2, -1)],
     }
 
@@ -109,4 +136,4 @@ def difference(before: Registers, after: Registers) -> list[str]:
     return after.differing(before)
 
 
-print("soak:", json.dumps(soak(int(globals().get("STOPS", 200)))))
+print("soak:", json.dumps(soak(int(globals().get("STOPS", 200)), int(globals().get("SEED", 1)))))

@@ -226,6 +226,7 @@ def soak(gdb: GdbRunner, stops: int) -> dict[str, Any]:
     line = next(line for line in done.stdout.splitlines() if line.startswith("soak: "))
     report: dict[str, Any] = json.loads(line.split(" ", 1)[1])
     assert report["wrong"] == []
+    assert report["refused"] == {}
     assert report["moved"] == {}
     return report
 

@@ -27,7 +27,7 @@ second = $(MAKE) -f Makefile $(1) release="$$(cat build/release)"
 out = build/$(release)
 kernel-field = $$($(PYTHON) -c 'import json; print(json.load(open("$(out)/kernel.json"))["$(1)"])')
 
-.PHONY: all help packages kernel micropython venv module demo test test-upstream soak storm lint bench repl clean
+.PHONY: all help packages kernel micropython venv module demo test test-upstream soak soak-eval storm lint bench repl clean
 
 all: module ## Build everything: plugin, layout table, kpy.ko
 
@@ -74,6 +74,9 @@ test-upstream: module ## Run MicroPython's own test suite in a guest
 
 soak: module ## Everything at once for SECONDS=600, then 200 loads
 	@$(VENV) tests/soak/load.py --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) $(SOAK)
+
+soak-eval: module ## Evaluations in GDB at STOPS=5000 random stops under load
+	@$(VENV) tests/soak/evaluate.py --stops $(or $(STOPS),5000) $(if $(SEED),--seed $(SEED)) $(SOAK)
 
 storm: module ## Hooks in a storm for SECONDS=600
 	@$(VENV) tests/soak/storm.py --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) $(SOAK)

@@ -8,10 +8,11 @@ from typing import Callable
 from gdb_kpy.core import c_values
 from gdb_kpy.core.c_values import ArrayPtr, EnumValue, EvalError, Ptr, StructPtr, StructType, Symbol
 from gdb_kpy.core.errors import KpyError
+from gdb_kpy.core.hooks import hook_of
 from gdb_kpy.core.memory import u32, u64
 from gdb_kpy.core.names import Scope
 from gdb_kpy.core.py_objects import Obj, Objects
-from gdb_kpy.core.py_repr import BoundMethod, Hook, Names
+from gdb_kpy.core.py_repr import BoundMethod, Names
 from gdb_kpy.core.py_types import PyType
 
 _MISSING = object()
@@ -163,7 +164,7 @@ class Attributes:
         return c_values.load(self._objects.read, found.type, symbol.value)
 
     def _of_hook(self, value: Obj, name: str) -> object:
-        hook = Hook(self._objects, value)
+        hook = hook_of(self._objects, value)
         if name in ("handler", "last_error"):
             word = getattr(hook, name)
             return self._objects.value(word) if word else None

@@ -10,6 +10,7 @@ from typing import Callable
 from gdb_kpy.core import c_values, py_text
 from gdb_kpy.core.c_values import EnumValue, Symbol
 from gdb_kpy.core.errors import CorruptError, FaultError, KpyError
+from gdb_kpy.core.hooks import hook_of
 from gdb_kpy.core.memory import u32, u64
 from gdb_kpy.core.py_objects import Obj, Objects
 from gdb_kpy.core.py_types import PyType
@@ -375,14 +376,14 @@ class Repr:
         return f"<{8 * self._objects.field(value, 'memory.size')}-bit memory>"
 
     def _hook(self, value: Obj, depth: int) -> str:
-        objects, hook = self._objects, Hook(self._objects, value)
+        hook = hook_of(self._objects, value)
         text = f"<{hook.kind} hook"
         if hook.target:
             text += f" on {hook.target}"
         if hook.handler:
             text += f": {self._word(hook.handler, depth + 1)}"
         end = ", removed" if hook.removed else "" if hook.enabled else ", disabled"
-        return f"{text}, {u64(objects.read, hook.at('hits'))} hits{end}>"
+        return f"{text}, {hook.counter('hits')} hits{end}>"
 
     def _original(self, value: Obj, depth: int) -> str:
         at = value.address + self._objects.info["off.original.name"]
@@ -421,37 +422,6 @@ class Repr:
         if length == 1:
             return self._string(self._objects.value(self._objects.items(args, 0, 1)[0]))
         return self._tuple(args, 0) if length else ""
-
-
-class Hook:
-    """A hook, through the object that shows it."""
-
-    def __init__(self, objects: Objects, value: Obj) -> None:
-        self._objects = objects
-        self._address = objects.field(value, "hook_object.hook")
-        read, info = objects.read, objects.info
-        kind = u64(read, self.at("kind"))
-        self.kind = objects.text_at(u64(read, kind + info["off.hook_kind.name"]))
-        self.target = objects.text_at(self.at("target"))
-        self.handler = u64(read, self.at("handler"))
-        self.last_error = u64(read, self.at("last_error"))
-        self.enabled = read(self.at("enabled"), 1) != b"\0"
-        self.removed = read(self.at("removed"), 1) != b"\0"
-
-    def at(self, name: str) -> int:
-        """Return the address of a field."""
-        return self._address + self._objects.info[f"off.hook.{name}"]
-
-    def counter(self, name: str) -> int:
-        """Return a count."""
-        return u64(self._objects.read, self.at(name))
-
-    def missed(self) -> dict[str, int]:
-        """Return how many calls could not enter Python, by the reason."""
-        return {
-            name: u64(self._objects.read, self._address + offset)
-            for name, offset in self._objects.info.group("off.hook.missed").items()
-        }
 
 
 def array_items(objects: Objects, value: Obj) -> tuple[str, list[object]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gdb_kpy.core import heap, hooks
 from gdb_kpy.core.errors import AbsentError, KpyError, NotReadyError
 from gdb_kpy.core.mailbox import STATE_BUSY, STATE_DONE, STATE_POSTED, Mailbox
 from gdb_kpy.core.memory import cstring, u32, u64
 from gdb_kpy.core.vcpu import Mode, Vcpu
-from gdb_kpy.target import gil, layout, recover, symbols
+from gdb_kpy.target import gil, layout, objects, recover, symbols
 from gdb_kpy.target.module import KpyModule
 from gdb_kpy.target.session import Session
 
@@ -39,6 +40,17 @@ class KernelReport:
 
 
 @dataclass(frozen=True)
+class HookReport:
+    """One hook or callback."""
+
+    kind: str
+    target: str
+    hits: int
+    missed: int
+    state: str
+
+
+@dataclass(frozen=True)
 class ModuleReport:
     """The module and what its interpreter is doing."""
 
@@ -55,6 +67,9 @@ class ModuleReport:
     entries: list[str]
     counters: dict[str, int]
     layouts: dict[str, str | int]
+    hooks: list[HookReport] = field(default_factory=list)
+    heap_used: int = 0  # bytes
+    heap_blocks: int = 0  # bytes
 
 
 @dataclass
@@ -147,6 +162,8 @@ def _module(session: Session, loaded: KpyModule, notes: list[str]) -> ModuleRepo
     except KpyError as error:
         layouts = {}
         notes.append(f"the layout table cannot be read: {error}")
+    ready = bool(u32(read, info["addr.ready"]))
+    heap_used, heap_blocks = heap.used(read, info) if ready else (0, 0)
     return ModuleReport(
         info.version,
         info.abi,
@@ -155,13 +172,28 @@ def _module(session: Session, loaded: KpyModule, notes: list[str]) -> ModuleRepo
         loaded.text,
         str(loaded.file or ""),
         loaded.file_note,
-        bool(u32(read, info["addr.ready"])),
+        ready,
         owner,
         _tiers(session, loaded, holder),
         _entries(session, loaded),
         counters,
         layouts,
+        _hooks(session, notes),
+        heap_used,
+        heap_blocks,
     )
+
+
+def _hooks(session: Session, notes: list[str]) -> list[HookReport]:
+    found: list[HookReport] = []
+    try:
+        for hook in hooks.walk(objects.view(session).objects):
+            state = "removed" if hook.removed else "enabled" if hook.enabled else "disabled"
+            missed = sum(hook.missed().values())
+            found.append(HookReport(hook.kind, hook.target, hook.counter("hits"), missed, state))
+    except KpyError as error:
+        notes.append(f"the list of hooks cannot be read: {error}")
+    return found
 
 
 def _tiers(session: Session, loaded: KpyModule, holder: int | None) -> dict[str, str]:

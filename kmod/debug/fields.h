@@ -56,6 +56,9 @@ ADDRESS("eval", kpy_debug_eval), ADDRESS("eval_abort", kpy_debug_abort),
 	OFFSET("entry.call.args", struct kpy_entry, call.args),
 	OFFSET("entry.ts", struct kpy_entry, ts),
 
+	/* Hooks and callbacks. */
+	ADDRESS("hooks", kpy_hooks),
+
 	/* Counters. */
 	ADDRESS("state", kpy_debug_state), OFFSET("state.entries", struct kpy_debug_state, entries),
 	OFFSET("state.gc_count", struct kpy_debug_state, gc_count),

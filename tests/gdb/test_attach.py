@@ -59,6 +59,35 @@ def test_status_says_what_the_guest_says(guest: LiveGuest, gdb: GdbRunner) -> No
     assert found["connection"] == guest.info["gdb_socket"]
 
 
+def test_status_tells_of_hooks_and_heap(guest: LiveGuest, gdb: GdbRunner) -> None:
+    """What the interpreter says of them: gc.mem_alloc() with other sessions at rest."""
+    out, err = guest.py(
+        "import gc, kernel_ffi\n"
+        "def status_watch(*a): pass\n"
+        "status_hook = kernel_ffi.kprobe('ksys_sync', kernel_ffi.KP_ARGS_WATCH, status_watch)\n"
+        "status_callback = kernel_ffi.callback(status_watch)\n"
+        "gc.collect()\n"
+        "print(len(kernel_ffi.hooks()))\n"
+    )
+    assert err == ""
+    try:
+        assert guest.sh("sync; sync")[0] == 0
+        hits = int(guest.py("print(status_hook.hits)")[0])
+        before = int(guest.py("print(gc.mem_alloc())")[0])
+        module = status_of(gdb("kpy status -json"))["module"]
+        after = int(guest.py("print(gc.mem_alloc())")[0])
+        assert hits == 2
+        hooks = {(hook["kind"], hook["target"]): hook for hook in module["hooks"]}
+        assert len(module["hooks"]) == int(out)
+        watch = hooks["kprobe KP_ARGS_WATCH", "ksys_sync"]
+        assert (watch["hits"], watch["missed"], watch["state"]) == (hits, 0, "enabled")
+        assert any(kind == "callback" for kind, _ in hooks)
+        assert before * 0.9 <= module["heap_used"] <= after * 1.1
+        assert f"kprobe KP_ARGS_WATCH on ksys_sync: {hits} hits" in gdb("kpy status").stdout
+    finally:
+        guest.py("status_hook.rm()\nstatus_callback.rm()\ndel status_hook, status_callback\n")
+
+
 def test_status_names_the_task_of_each_cpu(guest: LiveGuest, gdb: GdbRunner) -> None:
     guest.sh("(while :; do :; done) > /dev/null 2>&1 < /dev/null & echo $! > /tmp/busy")
     try:
@@ -86,8 +115,19 @@ def test_human_status(gdb: GdbRunner) -> None:
     done = gdb("kpy status")
     assert done.returncode == 0, done.stderr
     labels = [line.split("  ")[0].strip() for line in done.stdout.splitlines()]
-    for label in ("guest", "kernel", "symbols", "CPU 0", "CPU 1", "module", "python", "layouts"):
+    for label in (
+        "guest",
+        "kernel",
+        "symbols",
+        "CPU 0",
+        "CPU 1",
+        "module",
+        "python",
+        "heap",
+        "layouts",
+    ):
         assert label in labels
+    assert "types of the module are the kernel's (BTF)." in done.stdout
     assert "\033" not in done.stdout
 
 

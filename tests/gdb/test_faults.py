@@ -6,6 +6,7 @@ The interpreter does not fault by itself, so its printer is overwritten in memor
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -121,3 +122,14 @@ def test_selected_thread_and_frame_are_kept(gdb: GdbRunner) -> None:
     assert after.startswith(before)
     assert "Current thread is 2" in after
     assert 'is "replay"' in after
+
+
+def test_bad_evaluations_one_after_the_other(guest: LiveGuest, gdb: GdbRunner) -> None:
+    """`make soak-eval` makes 300 of them."""
+    done = gdb("python ROUNDS, SEED = 1, 1", "source tests/gdb/bad.py", timeout=120)
+    line = next(line for line in done.stdout.splitlines() if line.startswith("bad: "))
+    report = json.loads(line.removeprefix("bad: "))
+    assert report["wrong"] == []
+    assert report["evaluations"] >= 25
+    assert guest.py("print('still', 6*7)") == ("still 42\n", "")
+    assert guest.trouble() == []

@@ -5,7 +5,7 @@ Guests of 1, 2 and 4 vCPUs take turns. In each, REPL sessions compute, start thr
 hook on do_filp_open fires, and programs check that their registers and counts stay exact
 (registers.c), while GDB stops the guest at random moments and evaluates (tests/gdb/soak.py). No
 value may be wrong, no register may change, the kernel's log must stay clean, and each refusal has
-to name its reason.
+to name its reason. Then evaluations that fail, fault or never end, in a guest of its own.
 """
 
 from __future__ import annotations
@@ -147,6 +147,26 @@ class EvalSoak(load.Soak):
         for what, times in done["moved"].items():
             self.complain(f"seed {seed}: {what} changed, {times} times")
 
+    def fail(self, count: int) -> None:
+        """Make so many evaluations that fail, or a few more."""
+        programs = threading.Thread(target=self.programs, daemon=True)
+        programs.start()
+        rounds = 0
+        while self.counts["evaluations that fail"] < count and not self.wrong:
+            rounds += 1
+            setting = f"python ROUNDS, SEED = 1, {self.seed * 100 + rounds}"
+            done = gdb_report(self.guest, setting, BATCH, "bad")
+            if isinstance(done, str):
+                self.complain(done)
+                break
+            self.counts["evaluations that fail"] += done["evaluations"]
+            for each in done["wrong"]:
+                self.complain(f"{setting}: {each}")
+            time.sleep(0.2)
+        self.guest.sh("rm -f /tmp/registers", load.ANSWER_SECONDS)
+        programs.join(load.ANSWER_SECONDS)
+        self.look()
+
     def show(self) -> None:
         """Print what was counted."""
         for what, number in sorted((*self.counts.items(), *self.kinds.items())):
@@ -158,17 +178,17 @@ class EvalSoak(load.Soak):
             print(f"soak: {middle:9.1f} ms for an evaluation (median)", flush=True)
 
 
-def gdb_report(guest: LiveGuest, setting: str, count: int) -> Any:
-    """Return what soak.py reports after this setting, or as a string why it does not."""
+def gdb_report(guest: LiveGuest, setting: str, count: int, script: str = "soak") -> Any:
+    """Return what a script reports after this setting, or as a string why it does not."""
     attach = f"kpy attach {guest.info['gdb_socket']}"
     timeout = 60 + count * SECONDS_PER_STOP
     try:
-        done = run_gdb(attach, setting, "source tests/gdb/soak.py", timeout=timeout)
+        done = run_gdb(attach, setting, f"source tests/gdb/{script}.py", timeout=timeout)
     except subprocess.TimeoutExpired as error:
         return f"GDB hangs: {(error.stdout or b'')[-1000:]!r}"
     for line in done.stdout.splitlines():
-        if line.startswith("soak: "):
-            return json.loads(line[6:])
+        if line.startswith(f"{script}: "):
+            return json.loads(line.partition(" ")[2])
     return f"GDB ended with {done.returncode}: {done.stdout[-1000:]} {done.stderr[-1000:]}"
 
 
@@ -180,10 +200,10 @@ def build_program(folder: Path) -> Path:
     return out
 
 
-def soak_guest(cpus: int, stops: int, seed: int, keep: bool) -> EvalSoak:
+def soak_guest(cpus: int, stops: int, bad: int, seed: int, keep: bool) -> EvalSoak:
     """Boot a guest, evaluate in it, and end it."""
     name = f"soak-eval-{os.getpid()}"
-    options = Options(smp=cpus, mem=768, timeout=stops * SECONDS_PER_STOP + 3600)
+    options = Options(smp=cpus, mem=768, timeout=(stops + bad) * SECONDS_PER_STOP + 3600)
     guest = LiveGuest(lifecycle.up(name, options))
     soak = EvalSoak(guest, seed, cpus)
     try:
@@ -191,7 +211,10 @@ def soak_guest(cpus: int, stops: int, seed: int, keep: bool) -> EvalSoak:
             program = build_program(Path(folder))
             Agent.of(registry.running(name)).push(program, f"/tmp/{program.name}")
         guest.sh(f"chmod +x /tmp/{program.name}")
-        soak.run(stops)
+        if bad:
+            soak.fail(bad)
+        else:
+            soak.run(stops)
     except UserError as error:
         soak.complain(str(error))
     finally:
@@ -207,6 +230,7 @@ def soak_guest(cpus: int, stops: int, seed: int, keep: bool) -> EvalSoak:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stops", type=int, default=5000, help="in all guests together")
+    parser.add_argument("--bad", type=int, default=300, help="evaluations that fail")
     parser.add_argument("--smp", type=int, nargs="+", default=[1, 2, 4], metavar="N")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10000))
     parser.add_argument("--keep", action="store_true", help="leave the guest running if it failed")
@@ -214,9 +238,15 @@ def main() -> int:
     print(f"soak: seed {args.seed}, {args.stops} stops", flush=True)
     started = time.monotonic()
     wrong = refused = 0
-    for number, cpus in enumerate(args.smp):
-        stops = args.stops // len(args.smp) + (number < args.stops % len(args.smp))
-        soak = soak_guest(cpus, stops, args.seed, args.keep)
+    share = len(args.smp)
+    parts = [
+        (cpus, args.stops // share + (number < args.stops % share), 0)
+        for number, cpus in enumerate(args.smp)
+    ]
+    for cpus, stops, bad in (*parts, (max(args.smp), 0, args.bad)):
+        if not stops and not bad:
+            continue
+        soak = soak_guest(cpus, stops, bad, args.seed, args.keep)
         print(f"soak: {cpus} vCPUs: {'FAILED' if soak.wrong else 'clean'}")
         soak.show()
         wrong += len(soak.wrong)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gdb_kpy.core.errors import NotReadyError
-from gdb_kpy.core.mailbox import STATE_BUSY, STATE_IDLE, Flag, Kind, Mailbox, Reply
+from gdb_kpy.core.mailbox import STATE_BUSY, STATE_DONE, STATE_IDLE, Flag, Kind, Mailbox, Reply
 from gdb_kpy.core.memory import u32, u64
 from gdb_kpy.core.vcpu import Mode, Vcpu
 from gdb_kpy.target import gil, go_on, wake
@@ -109,6 +109,7 @@ class Evaluator:
                 (mailbox.state_write(STATE_IDLE)[0], 4),
             ),
             abort=info.get("addr.eval_abort"),
+            done=(mailbox.state_write(STATE_DONE)[0], STATE_DONE),
         )
         self._caller.call(cpu, call)
         return Evaluation(mailbox.reply(read), cpu.cpu, notes)

@@ -77,14 +77,13 @@ class Reply:
 _NONE, _SIGNED, _UNSIGNED = 0, 1, 2
 
 
-def _joined(writes: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-    """Join writes to neighbouring places: each costs a round trip."""
-    joined: list[tuple[int, bytes]] = []
-    for at, data in sorted(writes):
-        if joined and joined[-1][0] + len(joined[-1][1]) == at:
-            at, data = joined[-1][0], joined.pop()[1] + data
-        joined.append((at, data))
-    return joined
+def _joined(writes: list[tuple[int, bytes]]) -> tuple[int, bytes]:
+    """Join writes into one, as each costs a round trip; what lies between them becomes zeros."""
+    start = min(at for at, _ in writes)
+    joined = bytearray(max(at + len(data) for at, data in writes) - start)
+    for at, data in writes:
+        joined[at - start : at - start + len(data)] = data
+    return start, bytes(joined)
 
 
 @dataclass(frozen=True)
@@ -113,17 +112,20 @@ class Mailbox:
                 f"the source has {len(raw)} bytes and the mailbox takes {room}",
                 "shorten it, or put it into a file and import it in the guest",
             )
-        return _joined(
-            [
-                (self._at("source"), raw),
-                (self._at("source_len"), len(raw).to_bytes(8, "little")),
-                (self._at("kind"), int(kind).to_bytes(4, "little")),
-                (self._at("timeout_ms"), timeout_ms.to_bytes(4, "little")),
-                (self._at("status"), bytes(4)),
-                (self._at("flags"), int(flags).to_bytes(4, "little")),
-                (self._at("state"), state.to_bytes(4, "little")),
-            ]
-        )
+        # Between them are parts of the answer, which the module sets before anything else.
+        return [
+            _joined(
+                [
+                    (self._at("source"), raw),
+                    (self._at("source_len"), len(raw).to_bytes(8, "little")),
+                    (self._at("kind"), int(kind).to_bytes(4, "little")),
+                    (self._at("timeout_ms"), timeout_ms.to_bytes(4, "little")),
+                    (self._at("status"), bytes(4)),
+                    (self._at("flags"), int(flags).to_bytes(4, "little")),
+                    (self._at("state"), state.to_bytes(4, "little")),
+                ]
+            )
+        ]
 
     def state(self, read: Read) -> int:
         """Read the state word."""

@@ -175,7 +175,9 @@ class Caller:
             stub.write(at, data)
         inserted: list[int] = []
         try:
-            for at in (call.return_address, *self._traps):
+            # What says that it is done needs no breakpoint where it returns to.
+            ends = [call.return_address] if call.done is None else []
+            for at in (*ends, *self._traps):
                 stub.insert(at)
                 inserted.append(at)
             if call.done is not None:
@@ -184,6 +186,9 @@ class Caller:
                 return self._run(cpu, call, call.function, call.seconds, context)
             except CallError:
                 stub.write(preempt_at, preempt)
+                if call.return_address not in inserted:
+                    stub.insert(call.return_address)
+                    inserted.append(call.return_address)
                 self._clean_up(cpu, call, context, kept)
                 raise
         finally:

@@ -85,7 +85,7 @@ class Evaluator:
         stack_top = u64(read, info["addr.eval_stack_top"])
         if not mailbox.address or not stack_top:
             raise NotReadyError("the module has no mailbox", "reload the module")
-        writes = mailbox.request(source, kind, timeout_ms, flags)
+        writes = mailbox.request(source, kind, timeout_ms, flags, STATE_BUSY)
         notes = list(notes)
         if mailbox.state(read) == STATE_BUSY:
             notes.append(

@@ -67,7 +67,9 @@ void kpy_debug_eval(void)
 {
 	struct kpy_mailbox *mb = kpy_mailbox;
 
-	mb->state = KPY_MAILBOX_BUSY;
+	/* Written once, at the end: where a debugger has a watchpoint on it. */
+	if (mb->state != KPY_MAILBOX_BUSY)
+		mb->state = KPY_MAILBOX_BUSY;
 	memset(&mb->result_text, 0, sizeof(mb->result_text));
 	memset(&mb->output_text, 0, sizeof(mb->output_text));
 	mb->value_kind = KPY_VALUE_NONE;

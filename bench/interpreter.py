@@ -97,7 +97,8 @@ LOAD = f"insmod /lib/kpy/kpy.ko server_addr=0.0.0.0:{initramfs.REPL_PORT}"
 
 def in_module(agent: Agent, where: tuple[str, int], name: str) -> tuple[int, str]:
     """Run a program in the kernel, in an interpreter as fresh as the unix port's."""
-    status, output = agent.run(f"rmmod kpy && {LOAD}", 60)
+    # The check of the layout table after a load would share the CPU with the program.
+    status, output = agent.run(f"rmmod kpy && {LOAD} && sleep 0.5", 60)
     if status:
         raise UserError(f"cannot load the module anew: {output.decode('utf-8', 'replace')}")
     with Repl(*where) as repl:

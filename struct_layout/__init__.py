@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Callable
 
 from struct_layout.compare import CheckResult, SelectionError, compare
 from struct_layout.model import LayoutError
-from struct_layout.table import LayoutTableError, Table
+from struct_layout.table import Table
+from struct_layout.table_format import LayoutTableError
 from struct_layout.trust import Trust, trust
 
 if TYPE_CHECKING:

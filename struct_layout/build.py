@@ -23,7 +23,8 @@ from struct_layout.merge import merge
 from struct_layout.model import Contents, Declaration, Enum, Identity, LayoutError, Record, Type
 from struct_layout.prints import write_prints
 from struct_layout.records import read_unit
-from struct_layout.table import LayoutTableError, Table
+from struct_layout.table import Table
+from struct_layout.table_format import LayoutTableError
 from struct_layout.table_writer import write_table
 
 # Functions of assembler that the kernel's BTF does not have.
@@ -35,7 +36,8 @@ _ASSEMBLER = frozenset((
 ))  # fmt: skip
 # Part of what decides about a table: change one of them, and it is made again.
 _SOURCES = (
-    "build", "merge", "model", "prints", "records", "table", "table_writer", "words",
+    "build", "merge", "model", "prints", "records", "table", "table_format", "table_names",
+    "table_writer", "words",
     "headers/__init__",
 )  # fmt: skip
 _ROUNDS = 30  # of compiling without the headers that failed before

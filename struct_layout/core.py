@@ -13,7 +13,8 @@ from typing import NamedTuple
 from struct_layout.btf import BtfError, BtfSource
 from struct_layout.elf import elf_build_id, load_segments
 from struct_layout.model import LayoutError
-from struct_layout.table import MAGIC, LayoutTableError, Table
+from struct_layout.table import Table
+from struct_layout.table_format import MAGIC, LayoutTableError
 
 _BTF_START = struct.pack("<HBBI", 0xEB9F, 1, 0, 24)
 _NOTE = struct.pack("<III4s", 4, 20, 3, b"GNU\0")

@@ -14,12 +14,13 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from struct_layout import btf as b
-from struct_layout import table as t
+from struct_layout import table_format as t
 from struct_layout.btf import BtfSource
 from struct_layout.differences import ABSENT, ENUM_SIGN
 from struct_layout.model import LayoutError
 from struct_layout.several import Several
-from struct_layout.table import LayoutTableError, Table
+from struct_layout.table import Table
+from struct_layout.table_format import LayoutTableError
 
 # The lowest four bits of a type's number say what it is; above them is what is compared of it.
 # A type that is equal to none has a negative number, another on each side, and so have, or for

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from struct_layout.model import LayoutError
-from struct_layout.table import MAGIC, Table
+from struct_layout.table import Table
+from struct_layout.table_format import MAGIC
 
 if TYPE_CHECKING:
     from struct_layout.btf import BtfSource

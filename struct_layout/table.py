@@ -1,16 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The layout table: one compact binary that host, kernel module and debugger read in place.
-
-The format is documented, byte by byte, in docs/layout-table.md; in short:
-
-- a header: magic "KPYLAYT2", version, total size, CRC-32, identity (kernel release, compiler,
-  SHA-256 of the header set), and where the sections are;
-- *types*, each a few bytes long, numbered from 0 with the most used first, and a block index
-  with the place of every 16th;
-- *bodies*: the members of records and the constants of enums, one after the other;
-- an index of type names and the declarations, both sorted by name;
-- the names, sorted, those with several uses first, each
-  without what it shares with the one before, and shortened by words.
+"""Reads layout tables: one compact binary that host, kernel module and debugger read in place.
 
 `Table(data)` checks magic, version, size and checksum before it looks at anything else and
 raises `LayoutTableError`, one line, for data that is not a sound table.
@@ -20,7 +9,6 @@ from __future__ import annotations
 
 import re
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import NamedTuple, Union
 
@@ -32,7 +20,6 @@ from struct_layout.model import (
     Enum,
     Function,
     Identity,
-    LayoutError,
     Member,
     Opaque,
     Pointer,
@@ -43,97 +30,87 @@ from struct_layout.model import (
     Vector,
     Void,
 )
-
-MAGIC = b"KPYLAYT2"
-VERSION = 2
-
-# magic, version, header size, total size, CRC-32, flags, sections, digest, release, compiler
-HEADER = struct.Struct("<8sIIIIII32sIIII")
-CRC_AT = 20
-SECTION = struct.Struct("<II")
-FLAG_BIG_ENDIAN = 1
-POINTER_SHIFT = 8
-
-# The sections in their order, and the size of an entry of each.
-NAMES, BLOCKS, TYPES, BODIES, DECLS, TEXT_BLOCKS, TEXT, PAIRS = range(8)
-ENTRY_SIZES = (3, 8, 1, 1, 8, 4, 1, 2)
-HEADER_SIZE = HEADER.size + len(ENTRY_SIZES) * SECTION.size
-BLOCK = 16  # types, or names, per entry of the block index
-
-# Kinds of types: the low four bits of an entry's first byte; the flags are above.
-(
-    T_VOID,
-    T_BASE,
-    T_STRUCT,
-    T_UNION,
-    T_ENUM,
-    T_TYPEDEF,
-    T_POINTER,
+from struct_layout.table_format import (
+    ALIGN,
+    BLOCK,
+    BLOCKS,
+    BODIES,
+    C_LENGTH_SHIFT,
+    C_LONG,
+    C_PREFIX,
+    C_VALUE,
+    D_INLINE,
+    D_NAME,
+    D_NORETURN,
+    D_PERCPU,
+    D_STATIC,
+    DECLS,
+    E_INCOMPLETE,
+    E_LOCAL,
+    E_SIGNED,
+    ENCODINGS,
+    ENTRY_SIZES,
+    F_UNPROTOTYPED,
+    F_VARIADIC,
+    FLAG_BIG_ENDIAN,
+    FLAG_SHIFT,
+    HEADER,
+    HEADER_SIZE,
+    KIND,
+    M_BITS,
+    M_NAME,
+    M_STEP_SHIFT,
+    M_TYPE,
+    MAGIC,
+    NAMES,
+    PAIRS,
+    POINTER_SHIFT,
+    QUALS,
+    R_INCOMPLETE,
+    R_LOCAL,
+    R_OPAQUE,
+    R_PACKED,
+    R_REVERSE,
+    R_TRANSPARENT,
+    SECTION,
+    STEP_WIDTH,
+    STEPS,
     T_ARRAY,
+    T_BASE,
+    T_COMPLEX,
+    T_ENUM,
     T_FUNCTION,
+    T_OPAQUE,
+    T_POINTER,
     T_QUALIFIED,
     T_SPACE,
-    T_VECTOR,
-    T_COMPLEX,
-    T_OPAQUE,
+    T_STRUCT,
+    T_TYPEDEF,
+    T_UNION,
     T_VARIABLE,
-) = range(15)
-KIND = 15
-FLAG_SHIFT = 4
-QUALS = "cvra"  # the flags of T_QUALIFIED, from the lowest
-ENCODINGS = ("unsigned", "signed", "bool", "float")  # the flags of T_BASE
-F_VARIADIC, F_UNPROTOTYPED = 1, 2  # the flags of T_FUNCTION
-# The info number of records: log2 of the alignment in the low 6 bits, then flags.
-R_PACKED, R_INCOMPLETE, R_LOCAL, R_REVERSE, R_TRANSPARENT, R_OPAQUE = (1 << n for n in range(6, 12))
-# The same of enums.
-E_SIGNED, E_INCOMPLETE, E_LOCAL = (1 << n for n in range(6, 9))
-ALIGN = 63
-NO_SIZE = 0xFFFFFFFF  # too large for a table
+    T_VECTOR,
+    T_VOID,
+    TEXT,
+    TEXT_BLOCKS,
+    TYPES,
+    VERSION,
+    WORDS_MAX,
+    Buffer,
+    LayoutTableError,
+    checksum,
+    read_number,
+    unzigzag,
+)
+from struct_layout.table_names import Dictionary, Names
 
-# A member's first byte: flags, and how far it is from the one before.
-M_TYPE, M_NAME, M_BITS = 1, 2, 4  # a type other than the one before has; a name; a bitfield
-M_STEP_SHIFT = 3
-# Distances in bits that a step stands for; 0: written out, 31: the width of the bitfield before.
-STEPS = (
-    None, 0, 8, 16, 32, 64, 128, 192, 256, 320, 384, 448, 512, 24, 48, 96, 40, 56, 80, 160, 224,
-    288, 640, 1024, 2048, 768, 1, 2, 4, 12, 144,
-)  # fmt: skip
-STEP_WIDTH = 31
 _STEPS = tuple(step or 0 for step in STEPS)
-
-# A constant's first byte: how its value and its name differ from those before.
-C_VALUE, C_PREFIX = 1, 2
-C_LENGTH_SHIFT = 2
-C_LONG = 63  # the length is written out
-# A name's first byte: what it shares with the one before, and how long its code is, less 1.
-N_LENGTH_SHIFT = 5
-N_LENGTHS = 8
-N_LONG = 31  # both are written out
-# In names, bytes that no C identifier has stand for words: pairs of bytes, words in turn perhaps.
-WORD_ESCAPE = 0xFF  # the next byte stands for itself
-PLAIN = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")
-WORD_BYTES = bytes(byte for byte in range(WORD_ESCAPE) if byte not in PLAIN)
-WORDS_MAX = len(WORD_BYTES)
-WORD_NUMBERS = {byte: number for number, byte in enumerate(WORD_BYTES)}
-
-# Flags over the name of declarations.
-D_STATIC, D_INLINE, D_NORETURN, D_PERCPU = (1 << n for n in range(31, 27, -1))
-D_NAME = (1 << 28) - 1
-
 _MAX_DEPTH = 60  # of nested types; C has no business being deeper
-_MAX_WORD = 255  # bytes of a dictionary's word
 _MAX_NUMBER = 10  # bytes of a number
 _ODD = 1 << 80
-_FEW = 400  # blocks of names that are read one by one, before all are
 _NUMBER = re.compile(rb"[\x80-\xff]*[\x00-\x7f]")
 _U64 = (1 << 64) - 1
 
-Buffer = Union[bytes, bytearray, memoryview]
 Named = Union[Record, Enum, Typedef]
-
-
-class LayoutTableError(LayoutError):
-    """The data is not a layout table that this version can read."""
 
 
 class _Entry(NamedTuple):
@@ -181,56 +158,6 @@ class _Numbers(dict[bytes, int]):
         return number
 
 
-def checksum(data: Buffer) -> int:
-    """Return the CRC-32 of a table, its own field counted as zero."""
-    view = memoryview(data)
-    crc = zlib.crc32(view[:CRC_AT])
-    return zlib.crc32(view[CRC_AT + 4 :], zlib.crc32(bytes(4), crc))
-
-
-def unzigzag(number: int) -> int:
-    """Return the signed number that an unsigned one stands for."""
-    return number >> 1 ^ -(number & 1)
-
-
-def _number(data: bytes, at: int) -> tuple[int, int]:
-    """Return the number at a place and where it ends; `IndexError` beyond the end of data."""
-    result = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result, at
-        shift += 7
-        if shift > 63:
-            raise LayoutTableError("layout table with a number of more than 64 bits")
-
-
-class _Cursor:
-    """Reads numbers of seven bits per byte, never past the end of their section."""
-
-    def __init__(self, data: bytes, at: int, end: int) -> None:
-        self.data, self.at, self.end = data, at, end
-
-    def byte(self) -> int:
-        if self.at >= self.end:
-            raise LayoutTableError("layout table with an entry that is cut")
-        self.at += 1
-        return self.data[self.at - 1]
-
-    def number(self) -> int:
-        result = shift = 0
-        while True:
-            byte = self.byte()
-            result |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return result
-            shift += 7
-            if shift > 63:
-                raise LayoutTableError("layout table with a number of more than 64 bits")
-
-
 class Table:
     """A layout table, read in place."""
 
@@ -268,14 +195,18 @@ class Table:
                 raise LayoutTableError(f"layout table with section {number} outside of it")
             self._at.append(at)
             self._count.append(count)
-        packed, self._shared = HEADER.unpack_from(data)[10:12]
+        packed, shared = HEADER.unpack_from(data)[10:12]
         pairs = (packed & 0xFF, packed >> 8)
         if max(pairs) > WORDS_MAX or sum(pairs) != self._count[PAIRS]:
             raise LayoutTableError("layout table with a dictionary that this kpy does not know")
-        self._words = [self._dictionary(0, pairs[0]), self._dictionary(pairs[0], pairs[1])]
-        self._parts = [_parts(words) for words in self._words]
-        self._names: list[bytes] = []
-        self._blocks: dict[int, list[bytes]] = {}
+        words = self._section(PAIRS)
+        self._constant_words = Dictionary(words[2 * pairs[0] :])
+        self._names = Names(
+            self._section(TEXT),
+            self._section(TEXT_BLOCKS),
+            shared,
+            Dictionary(words[: 2 * pairs[0]]),
+        )
         self._rows: Entries | None = None
         self.identity = Identity(
             release=self.text(release),
@@ -325,7 +256,7 @@ class Table:
 
     def find(self, name: str) -> list[Named]:
         """Return the structs, unions, enums and typedefs of that name."""
-        wanted = self._number(name)
+        wanted = self._names.number(name)
         low, high = 0, self._count[NAMES]
         while low < high:
             middle = (low + high) // 2
@@ -347,7 +278,7 @@ class Table:
 
     def declaration(self, name: str) -> Declaration | None:
         """Return the function or variable of that name."""
-        wanted = self._number(name)
+        wanted = self._names.number(name)
         low, high = 0, self._count[DECLS]
         while low < high:
             middle = (low + high) // 2
@@ -369,13 +300,12 @@ class Table:
 
     def type_names(self) -> list[str]:
         """Return the names of all structs, unions, enums and typedefs, sorted."""
-        names = {self._name(self._index_name(n)) for n in range(self._count[NAMES])}
+        names = {self._names.name(self._index_name(n)) for n in range(self._count[NAMES])}
         return [name.decode("utf-8", "backslashreplace") for name in sorted(names)]
 
     def named(self) -> list[int]:
         """Return the numbers of all structs, unions, enums and typedefs that have a name."""
-        at = self._at[NAMES]
-        raw = self._data[at : at + self._count[NAMES] * ENTRY_SIZES[NAMES]]
+        raw = self._section(NAMES)
         return [low | middle << 8 | high << 16 for low, middle, high in zip(*[iter(raw)] * 3)]
 
     def all_types(self) -> Iterator[Named]:
@@ -411,107 +341,23 @@ class Table:
                 assert isinstance(record, Record)
                 yield record
 
+    def all_names(self) -> list[bytes]:
+        """Return the names by number; b"" is the first."""
+        return self._names.all()
+
+    def text(self, number: int) -> str:
+        """Return the name of a number."""
+        return self._names.name(number).decode("utf-8", "backslashreplace")
+
     # ---- Entries -----------------------------------------------------------------------------
+
+    def _section(self, section: int) -> bytes:
+        at = self._at[section]
+        return self._data[at : at + self._count[section] * ENTRY_SIZES[section]]
 
     def _u32(self, section: int, entry: int, field: int = 0) -> int:
         at = self._at[section] + entry * ENTRY_SIZES[section] + field * 4
         return int.from_bytes(self._data[at : at + 4], "little")
-
-    def _name(self, number: int) -> bytes:
-        """Return the name of a number, b"" for 0."""
-        if not number:
-            return b""
-        names, place = self._names, number
-        if not names:
-            block, place = divmod(number - 1, BLOCK)
-            names = self._block(block)
-        if place >= len(names):
-            raise LayoutTableError(f"layout table refers to name {number}")
-        return names[place]
-
-    def all_names(self) -> list[bytes]:
-        """Return the names by number; b"" is the first."""
-        if not self._names:
-            wrong = LayoutTableError("layout table with a wrong index of names")
-            start, count, blocks = self._at[TEXT], self._count[TEXT], self._count[TEXT_BLOCKS]
-            places = struct.unpack_from(f"<{blocks}I", self._data, self._at[TEXT_BLOCKS])
-            if count and places[:1] != (0,):
-                raise wrong
-            found = [b""]
-            for at, end in zip(places, (*places[1:], count)):
-                if len(found) % BLOCK != 1 or not at < end <= count:
-                    raise wrong
-                found += self._read_names(start + at, start + end)
-            self._names = found
-        return self._names
-
-    def _block(self, block: int) -> list[bytes]:
-        """Return the names of a block."""
-        if self._names:
-            return self._names[1 + block * BLOCK : 1 + (block + 1) * BLOCK]
-        names = self._blocks.get(block)
-        if names is None:
-            if len(self._blocks) == _FEW:
-                self.all_names()
-                self._blocks.clear()
-                return self._block(block)
-            names = self._blocks[block] = self._read_block(block)
-        return names
-
-    def _number(self, name: str) -> int:
-        """Return the number of a name, 0 when there is none."""
-        wanted = name.encode()
-        middle = self._shared // BLOCK
-        for first, end in ((0, middle), (middle, self._count[TEXT_BLOCKS])):
-            low, high = first, end
-            while low < high:
-                block = (low + high) // 2
-                if self._block(block)[0] <= wanted:
-                    low = block + 1
-                else:
-                    high = block
-            if low > first and wanted in self._block(low - 1):
-                return 1 + (low - 1) * BLOCK + self._block(low - 1).index(wanted)
-        return 0
-
-    def _read_block(self, block: int) -> list[bytes]:
-        start, count, blocks = self._at[TEXT], self._count[TEXT], self._count[TEXT_BLOCKS]
-        at = self._u32(TEXT_BLOCKS, block) if block < blocks else count
-        end = self._u32(TEXT_BLOCKS, block + 1) if block + 1 < blocks else count
-        if (not block and at) or not at < end <= count:
-            raise LayoutTableError("layout table with a wrong index of names")
-        return self._read_names(start + at, start + end)
-
-    def _read_names(self, at: int, end: int) -> list[bytes]:
-        # There are 70,000 names: what can be is done here, in one go.
-        data, part, join = self._data, self._parts[0].__getitem__, b"".join
-        name = b""
-        names = []
-        while at < end:
-            head = data[at]
-            prefix = head & N_LONG
-            if prefix == N_LONG:
-                cursor = _Cursor(data, at + 1, end)
-                prefix, length, at = cursor.number(), cursor.number(), cursor.at
-            else:
-                length = (head >> N_LENGTH_SHIFT) + 1
-                at += 1
-            code = data[at : at + length]
-            at += length
-            try:
-                name = name[:prefix] + join(map(part, code))
-            except KeyError:
-                name = name[:prefix] + self._expand(code, 0)
-            names.append(name)
-        if at > end:
-            raise LayoutTableError("layout table with a name that is cut")
-        if len(names) > BLOCK:
-            raise LayoutTableError("layout table with a wrong index of names")
-        return names
-
-    def text(self, number: int) -> str:
-        """Return the name of a number."""
-        return self._name(number).decode("utf-8", "backslashreplace")
 
     def _index(self, number: int) -> int:
         at = self._at[NAMES] + number * 3
@@ -682,7 +528,7 @@ class Table:
                 elif step:
                     offset += _STEPS[step]
                 else:
-                    number, at = _number(data, at)
+                    number, at = read_number(data, at)
                     offset += unzigzag(number)
                 # A name takes two or three bytes, a type two at most, nearly always.
                 name = 0
@@ -698,7 +544,7 @@ class Table:
                             name += (second << 7) + (third << 14) - 0x4080
                             at += 2
                         else:
-                            name, at = _number(data, at - 1)
+                            name, at = read_number(data, at - 1)
                 if head & M_TYPE:
                     type = data[at]
                     at += 1
@@ -708,10 +554,10 @@ class Table:
                             type += (second << 7) - 0x80
                             at += 1
                         else:
-                            type, at = _number(data, at - 1)
+                            type, at = read_number(data, at - 1)
                 width = 0
                 if head & M_BITS:
-                    width, at = _number(data, at)
+                    width, at = read_number(data, at)
                     widths[place] = width
                 names.append(name)
                 offsets.append(offset)
@@ -743,7 +589,8 @@ class Table:
     def constants(self, body: int, count: int, signed: bool) -> tuple[list[bytes], list[int]]:
         """Return the names and the values of an enum's constants."""
         data, at, end = self._data, self._at[BODIES] + body, self._at[BODIES] + self._count[BODIES]
-        part, join = self._parts[1].__getitem__, b"".join
+        part, expand = self._constant_words.parts.__getitem__, self._constant_words.expand
+        join = b"".join
         names: list[bytes] = []
         values: list[int] = []
         name, prefix, value = b"", 0, -1
@@ -753,20 +600,20 @@ class Table:
                 at += 1
                 value += 1
                 if head & C_VALUE:
-                    number, at = _number(data, at)
+                    number, at = read_number(data, at)
                     value += unzigzag(number) - 1
                 value &= _U64
                 if head & C_PREFIX:
-                    prefix, at = _number(data, at)
+                    prefix, at = read_number(data, at)
                 length = head >> C_LENGTH_SHIFT
                 if length == C_LONG:
-                    length, at = _number(data, at)
+                    length, at = read_number(data, at)
                 code = data[at : at + length]
                 at += length
                 try:
                     name = name[:prefix] + join(map(part, code))
                 except KeyError:
-                    name = name[:prefix] + self._expand(code, 1)
+                    name = name[:prefix] + expand(code)
                 names.append(name)
                 values.append(value - (1 << 64) if signed and value >> 63 else value)
         except IndexError:
@@ -774,37 +621,6 @@ class Table:
         if at > end:
             raise LayoutTableError("layout table with an entry that is cut")
         return names, values
-
-    def _expand(self, code: bytes, dictionary: int) -> bytes:
-        """Return what a code stands for, byte by byte: with what takes another look."""
-        words = self._words[dictionary]
-        out = bytearray()
-        at = 0
-        while at < len(code):
-            byte = code[at]
-            if byte in PLAIN:
-                out.append(byte)
-            elif byte == WORD_ESCAPE:
-                at += 1
-                out += code[at : at + 1]
-            else:
-                out += _word(words, byte)
-            at += 1
-        return bytes(out)
-
-    def _dictionary(self, first: int, count: int) -> list[bytes]:
-        """Return the words of a range of pairs."""
-        words: list[bytes] = []
-        for number in range(first, first + count):
-            at = self._at[PAIRS] + number * 2
-            word = b"".join(
-                bytes([byte]) if byte in PLAIN else _word(words, byte)
-                for byte in self._data[at : at + 2]
-            )
-            if len(word) > _MAX_WORD:
-                raise LayoutTableError("layout table with a word that is too long")
-            words.append(word)
-        return words
 
     def _declaration(self, number: int) -> Declaration:
         name = self._u32(DECLS, number)
@@ -816,20 +632,6 @@ class Table:
             noreturn=bool(name & D_NORETURN),
             percpu=bool(name & D_PERCPU),
         )
-
-
-def _parts(words: list[bytes]) -> dict[int, bytes]:
-    """Return what each byte of a code stands for, but for those that take another look."""
-    parts = {byte: bytes([byte]) for byte in PLAIN}
-    parts.update(zip(WORD_BYTES, words))
-    return parts
-
-
-def _word(words: list[bytes], byte: int) -> bytes:
-    number = WORD_NUMBERS.get(byte, len(words))
-    if number >= len(words):
-        raise LayoutTableError(f"layout table refers to word {number}")
-    return words[number]
 
 
 # How many numbers follow the first byte of each kind.

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from struct_layout import table as t
+from struct_layout import table_format as t
 from struct_layout.model import (
     Array,
     Base,

@@ -24,8 +24,8 @@ _MOST_FILES = 16
 _OTHER = -2  # as a number of members: told in full
 # What a verdict depends on besides the bytes.
 _CODE = (
-    "btf", "cache", "compare", "differences", "model", "proof", "several", "table", "verdicts",
-    "view",
+    "btf", "cache", "compare", "differences", "model", "proof", "several", "table", "table_format",
+    "table_names", "verdicts", "view",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 
-from struct_layout.table import PLAIN, WORD_BYTES, WORD_ESCAPE, WORD_NUMBERS, WORDS_MAX
+from struct_layout.table_format import PLAIN, WORD_BYTES, WORD_ESCAPE, WORD_NUMBERS, WORDS_MAX
 
 _AT_ONCE = 8  # pairs joined per count: counting is what takes time
 _WORTH = 12  # uses that make a word pay

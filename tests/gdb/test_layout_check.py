@@ -77,7 +77,7 @@ def test_mistakes(gdb: GdbRunner, argument: str, said: str) -> None:
 CHANGE = """python
 import gdb, struct
 from gdb_kpy.target import session as sessions
-from struct_layout import table as T
+from struct_layout import table_format as T
 info = sessions.current().module().info
 at, size = info["addr.layout_table"], info.layout_size
 raw = bytearray(gdb.selected_inferior().read_memory(at, size))

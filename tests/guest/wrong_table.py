@@ -9,7 +9,8 @@ from pathlib import Path
 from struct_layout.model import Record
 from struct_layout.prints import write_prints
 from struct_layout.sources import load_table
-from struct_layout.table import (
+from struct_layout.table import Table
+from struct_layout.table_format import (
     BODIES,
     CRC_AT,
     M_BITS,
@@ -17,9 +18,8 @@ from struct_layout.table import (
     M_STEP_SHIFT,
     M_TYPE,
     STEPS,
-    Table,
-    _Cursor,
     checksum,
+    read_number,
 )
 
 
@@ -30,14 +30,13 @@ def _second_member(table: Table, record: Record) -> int:
         for entry in table._all()
         if entry.kind in (2, 3) and table.text(entry.numbers[0]) == record.name
     )
-    cursor = _Cursor(table.data, table._at[BODIES] + entry.body, table.size)
-    head = cursor.byte()
-    if not head >> M_STEP_SHIFT:
-        cursor.number()
-    for flag in (M_NAME, M_TYPE, M_BITS):
-        if head & flag:
-            cursor.number()
-    return cursor.at
+    at = table._at[BODIES] + entry.body
+    head = table.data[at]
+    at += 1
+    follow = [not head >> M_STEP_SHIFT, *(head & flag for flag in (M_NAME, M_TYPE, M_BITS))]
+    for _ in filter(None, follow):
+        _, at = read_number(table.data, at)
+    return at
 
 
 def move_members(ko: Path, names: list[str]) -> bytes:

@@ -90,7 +90,7 @@ def test_five_hundred_mutated_files(
 def test_mutated_tables(
     source: Path, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from struct_layout.table import CRC_AT, checksum
+    from struct_layout.table_format import CRC_AT, checksum
 
     vmlinux = kit.debug_info(source)
     data = table.read_bytes()

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from test_layout_table import IDENTITY, contents
 
 from struct_layout.model import Contents, Enum, LayoutError, Record, Typedef, size_of
-from struct_layout.table import CRC_AT, HEADER_SIZE, Table, checksum
+from struct_layout.table import Table
+from struct_layout.table_format import CRC_AT, HEADER_SIZE, checksum
 from struct_layout.table_writer import write_table
 from struct_layout.view import flatten
 

@@ -24,7 +24,8 @@ from struct_layout.model import LayoutError, Record
 from struct_layout.plain_elf import plain_section
 from struct_layout.records import read_unit
 from struct_layout.several import Several
-from struct_layout.table import CRC_AT, Table, checksum
+from struct_layout.table import Table
+from struct_layout.table_format import CRC_AT, checksum
 
 LABELS = ("plugin", "btf")
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from struct_layout import table as t
+from struct_layout import table_format as t
 from struct_layout.model import (
     Array,
     Base,
@@ -31,7 +31,8 @@ from struct_layout.model import (
     Vector,
     Void,
 )
-from struct_layout.table import LayoutTableError, Table
+from struct_layout.table import Table
+from struct_layout.table_format import LayoutTableError
 from struct_layout.table_writer import write_table
 
 IDENTITY = Identity("6.1.0-1-test", "gcc-12 (Test) 12.2.0", bytes(range(32)))

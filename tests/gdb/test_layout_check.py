@@ -78,6 +78,7 @@ CHANGE = """python
 import gdb, struct
 from gdb_kpy.target import session as sessions
 from struct_layout import table_format as T
+from struct_layout.table import Table
 info = sessions.current().module().info
 at, size = info["addr.layout_table"], info.layout_size
 raw = bytearray(gdb.selected_inferior().read_memory(at, size))
@@ -89,9 +90,9 @@ end
 """
 # In the body of list_head, the head byte of prev has the step for 64 bits; it becomes that for 128.
 MOVE_PREV = """
-t = T.Table(kept)
+t = Table(kept)
 number = t._index(next(n for n in range(t._count[T.NAMES])
-                       if t._name(t._index_name(n)) == b"list_head"))
+                       if t.text(t._index_name(n)) == "list_head"))
 entry = t._entry(number)
 body = t._at[T.BODIES] + entry.body
 places = [at for at in range(body, body + entry.numbers[4])

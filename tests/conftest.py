@@ -129,6 +129,18 @@ def faulty(guest: LiveGuest, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 GdbRunner = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+#: A command that lets `attempt` run others.
+ATTEMPT = (
+    "python exec('def attempt(c):\\n try: gdb.execute(c)"
+    '\\n except gdb.error as e: print("ERROR", e)\')'
+)
+
+
+def attempt(command: str) -> str:
+    """Return a GDB command that runs another one and goes on if it fails; after ATTEMPT."""
+    return f"python attempt({command!r})"
+
+
 def run_gdb(
     *commands: str, timeout: float = 60, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:

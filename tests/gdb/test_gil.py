@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import ATTEMPT, attempt
 
 if TYPE_CHECKING:
     from conftest import GdbRunner, LiveGuest
@@ -26,11 +27,6 @@ CONSTANT = "linux_proc_banner"
 #: A word that the other one of two CPUs changes at each of its ticks.
 TICKS = "(__per_cpu_offset[2 - $_thread] + (unsigned long)&irq_stat.apic_timer_irqs)"
 RAN_ON = "[all CPUs ran on, as the one that holds the GIL could not do so alone]"
-
-ATTEMPT = (
-    "python exec('def attempt(c):\\n try: gdb.execute(c)"
-    '\\n except gdb.error as e: print("ERROR", e)\')'
-)
 
 
 def symbol(guest: LiveGuest, name: str) -> int:
@@ -123,7 +119,7 @@ def test_a_breakpoint_meanwhile_is_reported(gdb: GdbRunner, held: Held) -> None:
     done = gdb(
         *held.until_written(),
         "break update_process_times",
-        "python attempt('kpy eval 6*7')",
+        attempt("kpy eval 6*7"),
         "backtrace 1",
         "info breakpoints",
         "delete",
@@ -144,8 +140,8 @@ def test_a_breakpoint_meanwhile_is_reported(gdb: GdbRunner, held: Held) -> None:
 def test_without_end_it_is_refused(gdb: GdbRunner, held: Held) -> None:
     done = gdb(
         *held.until_written(),
-        "python attempt('kpy eval 6*7')",
-        "python attempt('print $kpy_eval(\"6*7\")')",
+        attempt("kpy eval 6*7"),
+        attempt('print $kpy_eval("6*7")'),
         held.write(),
         "kpy eval 6*8",
         *held.restore(written=True),
@@ -166,7 +162,7 @@ def test_after_a_panic_the_holder_does_not_run(
         *held.until_written(),
         f"set *(int *){panic:#x} = 1",
         "info registers rip",
-        "python attempt('kpy eval 6*7')",
+        attempt("kpy eval 6*7"),
         "info registers rip",
         f"set *(int *){panic:#x} = -1",
         held.write(),

@@ -8,27 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import run_gdb
+from conftest import ATTEMPT, attempt, run_gdb
 
 if TYPE_CHECKING:
     from conftest import GdbRunner, LiveGuest
 
 pytestmark = pytest.mark.guest
 
-ATTEMPT = (
-    "python exec('def attempt(c):\\n try: gdb.execute(c)"
-    '\\n except gdb.error as e: print("ERROR", e)\')'
-)
 LATER = (
     "python exec('import os, signal, threading, time\\n"
     "def later(s): threading.Thread(target=lambda: "
     "(time.sleep(s), os.kill(os.getpid(), signal.SIGINT)), daemon=True).start()')"
 )
-
-
-def attempt(command: str) -> str:
-    """Return a GDB command that runs another one and goes on if it fails."""
-    return f"python attempt({command!r})"
 
 
 def answers(stdout: str) -> list[str]:

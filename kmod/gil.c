@@ -7,8 +7,8 @@
  * may hold while they wait for us. Waiters spin with interrupts as they had them; a
  * queued lock would convoy when vCPUs are overcommitted.
  *
- * Threads and sessions take a sleeping token before they spin and keep it over safe
- * points, so that at most one of them contends with hooks at any time.
+ * Threads and sessions take a sleeping token (token.c) before they spin and keep it over
+ * safe points, so that at most one of them contends with hooks at any time.
  *
  * C code that runs for long has two ways to bound the time with interrupts off; both are
  * polled by counting work (KPY_WORK in mpconfigport.h):
@@ -25,7 +25,6 @@
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task_stack.h>
-#include <linux/semaphore.h>
 #include <linux/smp.h>
 #include <asm/msr.h>
 #endif
@@ -37,6 +36,7 @@
 #include "ffi/guard.h"
 #include "ffi/stats.h"
 #include "repl/output.h"
+#include "token.h"
 #endif
 
 MP_DEFINE_EXCEPTION(TimeoutError, OSError)
@@ -55,10 +55,6 @@ int kpy_windows; /* since the last safe point in C code; under the GIL */
 u64 kpy_irqs_off_max; /* TSC cycles */
 
 static u64 off_since; /* when the holder last had interrupts on, TSC; under the GIL */
-
-/* The sleeping token: how many want or have it, and where all but the first of them wait their turn. */
-static atomic_t token_users = ATOMIC_INIT(0);
-static struct semaphore token_passed = __SEMAPHORE_INITIALIZER(token_passed, 0);
 
 static __always_inline void account_off(u64 now)
 {
@@ -152,20 +148,14 @@ static __always_inline void become(struct kpy_entry *e, unsigned long flags)
 	kpy_budget = KPY_SAFE_POINT_BUDGET;
 }
 
-/* False: someone has it, and await_token() must follow. flags: EFLAGS as they are. */
+/* False: someone has the token, and kpy_token_await() must follow. flags: EFLAGS as they are. */
 static __always_inline bool ask_token(struct kpy_entry *e, unsigned long flags)
 {
 	if (e->kind > KPY_THREAD || preempt_count() || irqs_disabled_flags(flags))
 		return true;
 	e->has_token = true;
 	e->token_since = jiffies;
-	return likely(atomic_inc_return(&token_users) == 1);
-}
-
-static void await_token(struct kpy_entry *e)
-{
-	down(&token_passed);
-	e->token_since = jiffies;
+	return kpy_token_try();
 }
 
 static __always_inline void get_token(struct kpy_entry *e)
@@ -173,23 +163,25 @@ static __always_inline void get_token(struct kpy_entry *e)
 	unsigned long flags;
 
 	local_save_flags(flags);
-	if (!ask_token(e, flags))
-		await_token(e);
+	if (!ask_token(e, flags)) {
+		kpy_token_await();
+		e->token_since = jiffies;
+	}
 }
 
-/* True: someone waits for it, to whom it must be passed. */
+/* True: someone must be woken for it. */
 static __always_inline bool drop_token(struct kpy_entry *e)
 {
 	if (!e->has_token)
 		return false;
 	e->has_token = false;
-	return unlikely(atomic_dec_return(&token_users));
+	return kpy_token_drop();
 }
 
 void kpy_entry_put_token(struct kpy_entry *e)
 {
 	if (drop_token(e))
-		up(&token_passed);
+		kpy_token_wake();
 }
 
 static __always_inline void entry_link(struct kpy_entry *e)
@@ -236,7 +228,8 @@ static __always_inline void acquire_with_token(struct kpy_entry *e, unsigned lon
 
 static noinline void acquire_later(struct kpy_entry *e, unsigned long flags)
 {
-	await_token(e);
+	kpy_token_await();
+	e->token_since = jiffies;
 	acquire_with_token(e, flags);
 }
 
@@ -326,9 +319,9 @@ void kpy_gil_leave(struct kpy_entry *e)
 }
 
 /* Second halves of kpy_gil_release() and kpy_gil_bounce() in gil_asm.S. */
-static noinline struct kpy_entry *pass_token(struct kpy_entry *e)
+static noinline struct kpy_entry *wake_for_token(struct kpy_entry *e)
 {
-	up(&token_passed);
+	kpy_token_wake();
 	return e;
 }
 
@@ -345,7 +338,7 @@ struct kpy_entry *kpy_gil_release_spilled(struct kpy_entry *e)
 	if (unlikely(kpy_output_pending))
 		return release_and_kick(e);
 	gil_unlock_with(e->flags, false);
-	return drop_token(e) ? pass_token(e) : e;
+	return drop_token(e) ? wake_for_token(e) : e;
 }
 
 struct kpy_entry *kpy_gil_bounce_spilled(struct kpy_entry *e);
@@ -479,8 +472,8 @@ void kpy_safe_point(void)
 	e = kpy_gil_bounce();
 	if (kpy_may_sleep(e)) {
 		if (e->has_token && time_after(jiffies, e->token_since + 1) &&
-		    atomic_read(&token_users) > 1) {
-			kpy_entry_put_token(e);
+		    kpy_token_is_wanted()) {
+			kpy_token_give();
 			get_token(e);
 		}
 		cond_resched();

@@ -46,6 +46,27 @@ def test_ctrl_c_ends_every_wait(guest: LiveGuest, code: str) -> None:
         assert repl.line("6 * 7") == ["42"]
 
 
+def test_every_thread_has_its_turns(guest: LiveGuest) -> None:
+    """Those that compute keep the token, those that call and sleep give it away all the time."""
+    out, err = guest.py(
+        "import _thread, time\n"
+        "empty = symbol('nr_iowait')\n"
+        "works = [lambda: None, lambda: None, empty, empty, lambda: time.sleep_ms(1)]\n"
+        "turns = [0] * len(works)\n"
+        "ended = []\n"
+        "def work(me):\n"
+        "    while min(turns) < 100:\n"
+        "        works[me]()\n"
+        "        turns[me] += 1\n"
+        "    ended.append(me)\n"
+        "for i in range(len(works)): _thread.start_new_thread(work, (i,))\n"
+        "while len(ended) < len(works): time.sleep_ms(1)\n"
+        "print(min(turns) >= 100, sorted(ended))\n",
+        timeout=120,
+    )
+    assert (out, err) == ("True [0, 1, 2, 3, 4]\n", "")
+
+
 def test_gc_and_micropython_tell(guest: LiveGuest) -> None:
     out, err = guest.py(
         "import gc, micropython\n"

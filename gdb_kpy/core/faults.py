@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gdb_kpy.core.memory import Read, u64s
+from gdb_kpy.core.errors import FaultError
+from gdb_kpy.core.memory import MASK64, Read, u64s
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,71 @@ TRAPS: Mapping[str, Trap] = {
 }
 
 
-def origin(read: Read, trap: Trap, rsp: int) -> int:
-    """Return the address that faulted (or that called), from the stack at the trap."""
-    first, second = u64s(read, rsp, 2)
-    return second if trap.error_code else first
+_ENTRY_BYTES = 24
+#: ENDBR64; CLAC or what stands in its place, CLD; -1 where the CPU pushed no error code; a call.
+_STRAIGHT = re.compile(
+    rb"(?:\xf3\x0f\x1e\xfa)?(?:\x0f\x01\xca|\x0f\x1f\x00|\x90|\xfc)*(\x6a\xff)?\xe8(.{4})",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A trap that was reached, and where it happened: the address that faulted, or that called."""
+
+    trap: Trap
+    origin: int
+
+
+class Stops:
+    """Where to put breakpoints for the traps: fewer than traps, as each costs two round trips.
+
+    Most entries do nothing before they call one routine (error_entry). A breakpoint at its first
+    instruction does for all of them, as the address it returns to tells them apart. Others call it
+    too: those are let through.
+    """
+
+    def __init__(self, read: Read, places: Mapping[int, Trap]) -> None:
+        self._own = dict(places)
+        self._common: dict[int, dict[int, Trap]] = {}
+        callers: dict[int, dict[int, int]] = {}
+        for at, trap in places.items():
+            if trap.entry:
+                routine, back = _straight_call(read(at, _ENTRY_BYTES), at, trap)
+                callers.setdefault(routine, {})[back] = at
+        callers.pop(0, None)  # those that do something first
+        for routine, those in callers.items():
+            if len(those) > 1:
+                self._common[routine] = {back: self._own.pop(at) for back, at in those.items()}
+        self.addresses = (*self._common, *self._own)
+
+    def arrival(self, read: Read, rip: int, rsp: int) -> Arrival | None:
+        """Return what was reached, None if it is no trap."""
+        if rip in self._common:
+            back, _error_code, origin = _slots(read, rsp, 3)
+            trap = self._common[rip].get(back)
+            return None if trap is None else Arrival(trap, origin)
+        trap = self._own.get(rip)
+        if trap is None:
+            return None
+        first, second = _slots(read, rsp, 2)
+        return Arrival(trap, second if trap.error_code else first)
+
+
+def _slots(read: Read, rsp: int, count: int) -> tuple[int, ...]:
+    try:
+        return u64s(read, rsp, count)
+    except FaultError:
+        return (0,) * count
+
+
+def _straight_call(code: bytes, at: int, trap: Trap) -> tuple[int, int]:
+    """Return what an entry calls before anything else and to where that returns; 0 if nothing."""
+    found = _STRAIGHT.match(code)
+    if found is None or (found[1] is None) != trap.error_code:
+        return 0, 0
+    back = at + found.end()
+    return (back + int.from_bytes(found[2], "little", signed=True)) & MASK64, back
 
 
 def describe(trap: Trap, where: str, cr2: int | None) -> str:

@@ -4,34 +4,45 @@
 GDB's own ``call`` destroys a guest that stopped in user mode (it keeps the user's segments, per-CPU
 base and page tables) and hangs on halted CPUs. Here one vCPU gets the registers of kernel code with
 interrupts off and a stack made for this, runs the function alone, and gets back its own registers
-to the last bit. Breakpoints at the entries of all exceptions catch what goes wrong before the
+to the last bit. Breakpoints where exceptions enter the kernel catch what goes wrong before the
 kernel has seen it; then memory written by the function stays written, everything else is as before.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gdb_kpy.core import extable, faults, linux_module, vcpu
 from gdb_kpy.core.errors import AbsentError, CallError, FaultError, KpyError, NotReadyError
-from gdb_kpy.core.faults import TRAPS, Trap
+from gdb_kpy.core.faults import TRAPS, Arrival, Stops
 from gdb_kpy.core.memory import u32
 from gdb_kpy.core.registers import Registers
 from gdb_kpy.core.rescue import Rescue, Taken
 from gdb_kpy.core.vcpu import PTI_USER_BITS, Mode, Vcpu
 from gdb_kpy.target import symbols
+from gdb_kpy.target.memory import LINE
 from gdb_kpy.target.session import Session
 from gdb_kpy.target.stub import Stub, interrupt_pending, no_interrupts, slice_of
 
 _SLICE = 1  # seconds after which a running call is looked at (Ctrl-C, deadline)
 _RETURN_SLOT = 8
+_WORD = 4
 _KEPT = "the guest is as before, but for memory that the call wrote"
 _GENERAL = (
     *("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "rip"),
     *(f"r{number}" for number in range(8, 16)),
 )
+
+
+@dataclass(frozen=True)
+class Done:
+    """The 32-bit word that the callee sets last."""
+
+    address: int
+    value: int
 
 
 @dataclass(frozen=True)
@@ -44,9 +55,7 @@ class Call:
     seconds: float
     writes: Sequence[tuple[int, bytes]] = ()  # memory to fill in first
     abort: int | None = None  # function that cleans up after an aborted call
-    done: tuple[int, int] | None = (
-        None  # (address, value): the 32-bit word that the callee sets last
-    )
+    done: Done | None = None
     undo: Sequence[tuple[int, int]] = ()  # without one: (address, size) of what to put back
 
 
@@ -57,14 +66,10 @@ class Caller:
         self._session = session
         self._stub: Stub = session.stub
         kernel = session.kernel
-        names = (*TRAPS, "linux_banner", "__preempt_count", "pcpu_hot")
+        names = (*TRAPS, "__preempt_count", "pcpu_hot")
         kernel.linked(*names, "__start___ex_table", "__stop___ex_table")
-        self._probe = kernel.address("linux_banner")
-        places = {name: kernel.find(name) for name in TRAPS}
-        self._traps: dict[int, Trap] = {
-            at: TRAPS[name] for name, at in places.items() if at is not None
-        }
         self._preempt = self._preempt_offset()
+        self._stops: Stops | None = None
         self._fixups: frozenset[int] | None = None
         self._fixups_of = -1
 
@@ -79,39 +84,41 @@ class Caller:
             raise AbsentError("this kernel has no per-CPU preempt count")
         return hot + symbols.offset_of("struct pcpu_hot", "preempt_count")["preempt_count"]
 
-    def call(self, cpu: Vcpu, call: Call) -> int:
-        """Call on a vCPU as it was inspected; return rax. Raises CallError if it went wrong."""
-        stub = self._stub
+    def call(self, cpu: Vcpu, call: Call) -> None:
+        """Call on a vCPU as it was just inspected. Raises CallError if it went wrong."""
+        session, stub = self._session, self._stub
         own = cpu.registers
-        rescue = Rescue(self._session.module().info)
-        if rescue.read(self._session.memory.read) is not None:
+        rescue = Rescue(session.module().info)
+        if (
+            not session.just_called(cpu.thread, own)
+            and rescue.read(session.memory.read) is not None
+        ):
             raise NotReadyError(
                 "a vCPU is still in an evaluation whose debugger died", "`kpy recover`"
             )
+        self._traps()
+        session.called(None)
+        answer = b""
         try:
-            with no_interrupts(), stub.raw():
+            with no_interrupts(), stub.raw(settled=True):
                 stub.select(cpu.thread)
                 saved = own.copy()
                 try:
-                    context = self._enter(cpu, saved)
-                    preempt_at = cpu.percpu_base + self._preempt
-                    preempt = stub.read(preempt_at, 4)
-                    count = int.from_bytes(preempt, "little")
-                    narrow = cpu.mode is Mode.USER32
-                    kept = Taken(cpu.thread, narrow, preempt_at, count, bytes(saved.raw))
-                    stub.write(*rescue.take(kept))
+                    context, taken = self._enter(cpu, saved)
                     try:
-                        result = self._guarded(cpu, call, context, preempt_at, preempt)
+                        answer = self._guarded(cpu, call, context, rescue.take(taken), taken)
                     finally:
                         stub.write(*rescue.give_back())
                 finally:
                     stub.set_registers(saved, cpu.mode is Mode.USER32)
                     wrong = stub.registers().differing(own)
         finally:
-            self._session.memory.drop()
+            session.memory.drop()
         if wrong:
             raise CallError(f"these registers could not be put back exactly: {', '.join(wrong)}")
-        return result
+        if call.done is not None:
+            session.memory.keep(call.done.address, answer)
+        session.called(cpu)
 
     def recover(self, cpu: Vcpu, call: Call, taken: Taken) -> None:
         """Put a vCPU back that a debugger took and, as it died, never gave back.
@@ -121,6 +128,8 @@ class Caller:
         stub = self._stub
         before = Registers(stub.layout, taken.registers)
         rescue = Rescue(self._session.module().info)
+        self._traps()
+        self._session.called(None)
         try:
             with no_interrupts(), stub.raw():
                 stub.select(cpu.thread)
@@ -129,7 +138,7 @@ class Caller:
                 stub.insert(call.return_address)
                 try:
                     if call.abort is not None:
-                        self._run(cpu, call, call.abort, _SLICE, context)
+                        self._run(cpu, call, self._frame(call, call.abort, context), _SLICE)
                 finally:
                     stub.remove(call.return_address)
                 stub.write(taken.preempt_at, taken.preempt_count.to_bytes(4, "little"))
@@ -138,36 +147,40 @@ class Caller:
         finally:
             self._session.memory.drop()
 
-    def _enter(self, cpu: Vcpu, saved: Registers) -> Registers:
-        """Put a vCPU into kernel context; completes ``saved`` where the stub had hidden parts."""
+    def _enter(self, cpu: Vcpu, saved: Registers) -> tuple[Registers, Taken]:
+        """Return kernel context for a vCPU, in whose memory it then is, and what to take note of.
+
+        Completes ``saved`` where the stub had hidden parts.
+        """
         stub = self._stub
-        if cpu.mode is Mode.USER32:
+        narrow = cpu.mode is Mode.USER32
+        if narrow:
             # In 32-bit code the stub shows half of the general registers, in 64-bit code all.
             stub.widen()
             whole = stub.registers()
             for name in _GENERAL:
                 saved[name] = whole[name]
         context = vcpu.kernel_context(cpu)
-        stub.set_registers(context)
-        if not self._sees_kernel():
-            if not context["cr3"] & PTI_USER_BITS:
-                raise NotReadyError(f"CPU {cpu.cpu} cannot see the kernel's memory")
-            context["cr3"] = context["cr3"] & ~PTI_USER_BITS
-            stub.set_registers(context)
-            if not self._sees_kernel():
-                raise NotReadyError(f"CPU {cpu.cpu} cannot see the kernel's memory")
-        return context
-
-    def _sees_kernel(self) -> bool:
+        preempt_at = cpu.percpu_base + self._preempt
         try:
-            self._stub.read(self._probe, 8)
+            # Only the page tables decide that; the other registers can wait for the call.
+            count = u32(stub.read, preempt_at)
         except FaultError:
-            return False
-        return True
+            count = self._enter_page_tables(cpu, context, preempt_at)
+        return context, Taken(cpu.thread, narrow, preempt_at, count, bytes(saved.raw))
+
+    def _enter_page_tables(self, cpu: Vcpu, context: Registers, probe: int) -> int:
+        """Leave the user's page tables, which lack the kernel; return a word of its memory."""
+        if context["cr3"] & PTI_USER_BITS:
+            context["cr3"] = context["cr3"] & ~PTI_USER_BITS
+            self._stub.set_registers(context)
+            with contextlib.suppress(FaultError):
+                return u32(self._stub.read, probe)
+        raise NotReadyError(f"CPU {cpu.cpu} cannot see the kernel's memory")
 
     def _guarded(
-        self, cpu: Vcpu, call: Call, context: Registers, preempt_at: int, preempt: bytes
-    ) -> int:
+        self, cpu: Vcpu, call: Call, context: Registers, take: tuple[int, bytes], taken: Taken
+    ) -> bytes:
         stub = self._stub
         undo = () if call.abort is not None else call.undo
         kept = [(at, stub.read(at, size)) for at, size in undo]
@@ -177,15 +190,17 @@ class Caller:
         try:
             # What says that it is done needs no breakpoint where it returns to.
             ends = [call.return_address] if call.done is None else []
-            for at in (*ends, *self._traps):
+            for at in (*ends, *self._traps().addresses):
                 stub.insert(at)
                 inserted.append(at)
             if call.done is not None:
-                stub.watch(call.done[0], 4)
+                stub.watch(call.done.address, _WORD)
+            start = self._frame(call, call.function, context)
+            stub.write(*take)
             try:
-                return self._run(cpu, call, call.function, call.seconds, context)
+                return self._run(cpu, call, start, call.seconds, call.done)
             except CallError:
-                stub.write(preempt_at, preempt)
+                stub.write(taken.preempt_at, taken.preempt_count.to_bytes(4, "little"))
                 if call.return_address not in inserted:
                     stub.insert(call.return_address)
                     inserted.append(call.return_address)
@@ -193,7 +208,7 @@ class Caller:
                 raise
         finally:
             if call.done is not None:
-                stub.unwatch(call.done[0], 4)
+                stub.unwatch(call.done.address, _WORD)
             for at in inserted:
                 stub.remove(at)
 
@@ -203,19 +218,26 @@ class Caller:
         """Let the callee's owner tidy up after an aborted call, or put back what we know of."""
         if call.abort is not None:
             try:
-                self._run(cpu, call, call.abort, _SLICE, context)
+                self._run(cpu, call, self._frame(call, call.abort, context), _SLICE)
                 return
             except CallError:
                 pass
         for at, data in kept:
             self._stub.write(at, data)
 
-    def _run(self, cpu: Vcpu, call: Call, function: int, seconds: float, context: Registers) -> int:
-        stub = self._stub
+    def _frame(self, call: Call, function: int, context: Registers) -> Registers:
+        """Return the registers with which the function starts, its return address pushed."""
         start = context.copy()
         start["rip"] = function
         start["rsp"] = call.stack_top - _RETURN_SLOT
-        stub.write(start["rsp"], call.return_address.to_bytes(8, "little"))
+        self._stub.write(start["rsp"], call.return_address.to_bytes(8, "little"))
+        return start
+
+    def _run(
+        self, cpu: Vcpu, call: Call, start: Registers, seconds: float, done: Done | None = None
+    ) -> bytes:
+        """Run until the function is done or returns; with ``done`` return the memory there."""
+        stub = self._stub
         stub.set_registers(start)
         end = time.monotonic() + seconds
         with slice_of(_SLICE):
@@ -223,16 +245,16 @@ class Caller:
                 answer = stub.resume(cpu.thread)
                 if call.done is not None and b"watch:" in answer:
                     # QEMU throws its translated code away at a breakpoint, but not here.
-                    at, value = call.done
-                    if function == call.function and u32(stub.read, at) == value:
-                        return 0
+                    found = stub.read(done.address, LINE) if done else b""
+                    if done and found[:_WORD] == done.value.to_bytes(_WORD, "little"):
+                        return found
                     continue
                 now = stub.registers()
                 if now["rip"] == call.return_address:
-                    return now["rax"]
-                trap = self._traps.get(now["rip"])
-                if trap is not None:
-                    self._survive(trap, now)
+                    return b""
+                arrival = self._traps().arrival(stub.read, now["rip"], now["rsp"])
+                if arrival is not None:
+                    self._survive(arrival, now)
                 if interrupt_pending():
                     raise CallError(f"interrupted; {_KEPT}")
                 if time.monotonic() > end:
@@ -244,12 +266,17 @@ class Caller:
                 # A slice ended, or a trap that the kernel survives, or a breakpoint of the user.
                 stub.step(cpu.thread)
 
-    def _survive(self, trap: Trap, now: Registers) -> None:
+    def _traps(self) -> Stops:
+        """Return where breakpoints go; what lies there was read under a view of the kernel."""
+        if self._stops is None:
+            find = self._session.kernel.find
+            places = {at: trap for name, trap in TRAPS.items() if (at := find(name)) is not None}
+            self._stops = Stops(self._session.memory.read, places)
+        return self._stops
+
+    def _survive(self, arrival: Arrival, now: Registers) -> None:
         """Return if the kernel expects a fault where it happened; else raise CallError."""
-        try:
-            where = faults.origin(self._stub.read, trap, now["rsp"])
-        except FaultError:
-            where = 0
+        trap, where = arrival.trap, arrival.origin
         if trap.fixable and where in self.fixups():
             return
         cr2 = now["cr2"] if trap is TRAPS["asm_exc_page_fault"] else None

@@ -28,7 +28,7 @@ class CoreFile(Stub):
         return str(self._path)
 
     @contextlib.contextmanager
-    def raw(self) -> Iterator[None]:
+    def raw(self, settled: bool = False) -> Iterator[None]:
         """Refuse, as there is no stub to talk to."""
         raise NotReadyError(
             "this is a core file, in which nothing runs", "`kpy print` reads its memory"

@@ -11,7 +11,7 @@ from gdb_kpy.core.mailbox import STATE_BUSY, STATE_DONE, STATE_IDLE, Flag, Kind,
 from gdb_kpy.core.memory import u32, u64
 from gdb_kpy.core.vcpu import Mode, Vcpu
 from gdb_kpy.target import gil, go_on, wake
-from gdb_kpy.target.call import Call, Caller
+from gdb_kpy.target.call import Call, Caller, Done
 from gdb_kpy.target.session import Session
 
 #: The module stops runaway Python itself; only after that much more is the call given up.
@@ -29,12 +29,21 @@ class Evaluation:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Place:
+    """The module's mailbox and the stack for evaluations."""
+
+    mailbox: int
+    stack_top: int
+
+
 class Evaluator:
     """Evaluates in one attached guest."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._caller = Caller(session)
+        self._known: _Place | None = None
 
     def evaluate(
         self,
@@ -54,7 +63,7 @@ class Evaluator:
         notes: list[str] = []
         while True:
             try:
-                with session.view():
+                with session.view(renew=True):
                     return self._at_this_stop(source, kind, timeout_ms, flags, notes)
             except gil.Held as held:
                 if not rounds or show is None:
@@ -76,30 +85,29 @@ class Evaluator:
         session = self._session
         info = session.module().info
         read = session.memory.read
-        if not u32(read, info["addr.ready"]):
-            raise NotReadyError(
-                "the interpreter in the guest is not running yet or anymore",
-                "`continue` and stop again",
-            )
-        mailbox = Mailbox(u64(read, info["addr.mailbox"]), info)
-        stack_top = u64(read, info["addr.eval_stack_top"])
-        if not mailbox.address or not stack_top:
-            raise NotReadyError("the module has no mailbox", "reload the module")
+        held = gil.holder(session, info) is not None  # through GDB: what follows builds on that
+        cpu = session.vcpu(session.stub.selected())
+        again = session.last_called
+        if not usable(cpu) and again not in (None, cpu.thread):
+            cpu = session.vcpu(again)
+        place = self._place(cpu)
+        mailbox = Mailbox(place.mailbox, info)
         writes = mailbox.request(source, kind, timeout_ms, flags, STATE_BUSY)
         notes = list(notes)
         if mailbox.state(read) == STATE_BUSY:
             notes.append(
                 "an earlier evaluation was cut off; its debugger ended in the middle of it"
             )
-        vcpus = session.vcpus()
-        holder = gil.free(session, info, vcpus)
+        holder = None
+        if held:
+            holder = gil.free(session, info, session.vcpus())
         if holder is not None:
             notes.append(f"CPU {holder.cpu} ran on to the next point where Python may be entered")
-            vcpus = session.vcpus()
-        cpu = choose(session, vcpus, holder, notes)
+        if holder is not None or not usable(cpu):
+            cpu = choose(session, session.vcpus(), holder)
         call = Call(
             function=info["addr.eval"],
-            stack_top=stack_top,
+            stack_top=place.stack_top,
             return_address=info["addr.eval_return"],
             seconds=timeout_ms / 1000 + _GRACE_SECONDS,
             writes=writes,
@@ -109,22 +117,43 @@ class Evaluator:
                 (mailbox.state_write(STATE_IDLE)[0], 4),
             ),
             abort=info.get("addr.eval_abort"),
-            done=(mailbox.state_write(STATE_DONE)[0], STATE_DONE),
+            done=Done(mailbox.state_write(STATE_DONE)[0], STATE_DONE),
         )
         self._caller.call(cpu, call)
         return Evaluation(mailbox.reply(read), cpu.cpu, notes)
 
+    def _place(self, cpu: Vcpu) -> _Place:
+        """Return where evaluations take place, read anew unless the last thing was one."""
+        session = self._session
+        if self._known is None or not session.just_called(cpu.thread, cpu.registers):
+            read, info = session.memory.read, session.module().info
+            if not u32(read, info["addr.ready"]):
+                raise NotReadyError(
+                    "the interpreter in the guest is not running yet or anymore",
+                    "`continue` and stop again",
+                )
+            found = _Place(u64(read, info["addr.mailbox"]), u64(read, info["addr.eval_stack_top"]))
+            if not found.mailbox or not found.stack_top:
+                raise NotReadyError("the module has no mailbox", "reload the module")
+            self._known = found
+        return self._known
 
-def choose(session: Session, vcpus: Sequence[Vcpu], holder: Vcpu | None, notes: list[str]) -> Vcpu:
+
+def usable(cpu: Vcpu) -> bool:
+    """Say whether a vCPU can make a call as it is."""
+    return cpu.mode is not Mode.EARLY and not cpu.halted
+
+
+def choose(session: Session, vcpus: Sequence[Vcpu], holder: Vcpu | None = None) -> Vcpu:
     """Choose a vCPU that runs: the one that let go of the GIL, the selected one, any."""
-    usable = [v for v in vcpus if v.mode is not Mode.EARLY]
-    if not usable:
+    proper = [v for v in vcpus if v.mode is not Mode.EARLY]
+    if not proper:
         raise NotReadyError(
             "no CPU runs the kernel proper (early boot, or reset)", "`continue` and stop again"
         )
-    running = [v for v in usable if not v.halted]
+    running = [v for v in vcpus if usable(v)]
     if not running:
-        zero = next((v for v in usable if v.cpu == 0), None)
+        zero = next((v for v in proper if v.cpu == 0), None)
         if zero is None:
             raise NotReadyError("all CPUs are halted", "`continue` and stop again")
         wake.wake(session.stub, session.kernel, zero)

@@ -105,7 +105,7 @@ def _step_through(session: Session, info: DebugInfo, vcpus: Sequence[Vcpu]) -> V
                 settled = owner >= 0 or not u32(stub.read, info["addr.gil_word"])
                 if settled:
                     break
-        session.memory.drop()
+        session.memory.forget()
         forget_registers()
         if settled:
             return suspect
@@ -127,6 +127,6 @@ def _run_until_free(session: Session, word: int, suspect: Vcpu) -> bool:
                     stub.step(suspect.thread)  # past a breakpoint of the user's
         finally:
             stub.unwatch(word, _WORD)
-    session.memory.drop()
+    session.memory.forget()
     forget_registers()
     return released

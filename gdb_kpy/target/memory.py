@@ -7,7 +7,7 @@ import gdb
 
 from gdb_kpy.core.errors import FaultError
 
-_LINE = 512
+LINE = 512
 _HUGE = 1 << 17  # what is larger is read once, and by someone who keeps it
 
 
@@ -34,18 +34,27 @@ class Memory:
         self._lines.clear()
         self.version += 1
 
+    def renew(self, address: int) -> None:
+        """Have the line of an address read anew when it is wanted next."""
+        self._lines.pop(address - address % LINE, None)
+
+    def keep(self, address: int, data: bytes) -> None:
+        """Keep what was read past GDB: the whole lines."""
+        for at in range(address + -address % LINE, address + len(data) - LINE + 1, LINE):
+            self._lines[at] = data[at - address : at - address + LINE]
+
     def read(self, address: int, size: int) -> bytes:
         """Read memory; raises FaultError."""
         if size >= _HUGE or size <= 0:
             return self._fetch(address, size) if size > 0 else b""
         lines = self._lines
-        first = address - address % _LINE
-        places = range(first, address + size, _LINE)
+        first = address - address % LINE
+        places = range(first, address + size, LINE)
         missing = [at for at in places if at not in lines]
         if missing:
-            self._load(missing[0], missing[-1] + _LINE)
+            self._load(missing[0], missing[-1] + LINE)
         parts = [lines[at] for at in places]
-        if any(len(part) < _LINE for part in parts):
+        if any(len(part) < LINE for part in parts):
             return self._fetch(address, size)  # an edge of mapped memory: only what was asked
         return b"".join(parts)[address - first : address - first + size]
 
@@ -54,14 +63,14 @@ class Memory:
         try:
             data = self._fetch(start, end - start)
         except FaultError:
-            for at in range(start, end, _LINE):
+            for at in range(start, end, LINE):
                 try:
-                    self._lines[at] = self._fetch(at, _LINE)
+                    self._lines[at] = self._fetch(at, LINE)
                 except FaultError:
                     self._lines[at] = b""
             return
-        for at in range(start, end, _LINE):
-            self._lines[at] = data[at - start : at - start + _LINE]
+        for at in range(start, end, LINE):
+            self._lines[at] = data[at - start : at - start + LINE]
 
     def _fetch(self, address: int, size: int) -> bytes:
         self.reads += 1

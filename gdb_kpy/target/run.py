@@ -77,7 +77,7 @@ class Runner:
         session = self._session
         info = session.module().info
         with session.view():
-            cpu = choose(session, session.vcpus(), None, [])
+            cpu = choose(session, session.vcpus())
             call = Call(
                 function=info[function],
                 stack_top=u64(session.memory.read, info["addr.eval_stack_top"]),

@@ -13,6 +13,7 @@ import gdb
 from gdb_kpy.core import elf, linux_module, vcpu
 from gdb_kpy.core.errors import NotReadyError
 from gdb_kpy.core.memory import u32, u64s
+from gdb_kpy.core.registers import Registers
 from gdb_kpy.core.vcpu import Vcpu
 from gdb_kpy.target import connect, core_file, kernel, module, symbols
 from gdb_kpy.target.kernel import Kernel
@@ -44,6 +45,7 @@ class Session:
         self._module: KpyModule | None = None
         self._module_generation = -1
         self._bases: tuple[int, ...] = ()
+        self._called: tuple[int, int, bytes] | None = None
 
     @property
     def offsets(self) -> linux_module.Offsets:
@@ -52,9 +54,17 @@ class Session:
             self._offsets = module.offsets()
         return self._offsets
 
-    def view(self) -> contextlib.AbstractContextManager[None]:
-        """Make kernel memory readable at any stop; commands work inside this."""
-        return kernel.kernel_view(self.stub, self.memory, self.kernel.address("linux_banner"))
+    def view(self, renew: bool = False) -> contextlib.AbstractContextManager[None]:
+        """Make kernel memory readable at any stop; commands work inside this.
+
+        ``renew``: GDB reads from the guest for that, and not from what was kept.
+        """
+        probe = self.kernel.address("linux_banner")
+        if self._module is not None and self._module_generation == self.memory.generation:
+            probe = self._module.info["addr.gil_word"]  # which is wanted anyway
+        if renew:
+            self.memory.renew(probe)
+        return kernel.kernel_view(self.stub, self.memory, probe)
 
     def module(self) -> KpyModule:
         """Return the loaded module; looks again after every stop, as it may come and go."""
@@ -94,17 +104,42 @@ class Session:
         found = []
         with self.stub.raw():
             for thread in self.stub.threads():
-                self.stub.select(thread)
-                registers = self.stub.registers()
-                halted = self.stub.halted(thread)
-                found.append(vcpu.inspect(thread, registers, halted, bases))
+                found.append(self._look_at(thread, bases))
         return found
+
+    def vcpu(self, thread: int) -> Vcpu:
+        """Look at one vCPU; GDB must have read memory since it last switched threads."""
+        bases = self.bases()
+        with self.stub.raw(settled=True):
+            return self._look_at(thread, bases)
+
+    def _look_at(self, thread: int, bases: Sequence[int]) -> Vcpu:
+        self.stub.select(thread)
+        registers = self.stub.registers()
+        halted = not self.just_called(thread, registers) and self.stub.halted(thread)
+        return vcpu.inspect(thread, registers, halted, bases)
+
+    def called(self, cpu: Vcpu | None) -> None:
+        """Note that a call just ended well on a vCPU and left it with these registers."""
+        self._called = None
+        if cpu is not None:
+            self._called = (self.memory.generation, cpu.thread, bytes(cpu.registers.raw))
+
+    @property
+    def last_called(self) -> int | None:
+        """Return the vCPU on which, at this stop, a call last ended well."""
+        known = self._called
+        return known[1] if known is not None and known[0] == self.memory.generation else None
+
+    def just_called(self, thread: int, registers: Registers) -> bool:
+        """Say whether nothing happened since such a call: the vCPU runs, and nothing is taken."""
+        return self._called == (self.memory.generation, thread, bytes(registers.raw))
 
 
 class CoreSession(Session):
     """A guest's memory in a core file: it can be read, and nothing else."""
 
-    def view(self) -> contextlib.AbstractContextManager[None]:
+    def view(self, renew: bool = False) -> contextlib.AbstractContextManager[None]:
         """Do nothing: a core file has the kernel's addresses."""
         return contextlib.nullcontext()
 

@@ -9,6 +9,7 @@ move on says so with ``forget_registers()``.
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 from collections.abc import Iterator
 
@@ -18,6 +19,7 @@ from gdb_kpy.core.errors import FaultError, KpyError, NotReadyError
 from gdb_kpy.core.registers import Layout, Registers, parse_layout
 from gdb_kpy.core.vcpu import KERNEL_CS, KERNEL_SS
 
+_WATCHED = re.compile(rb"T05thread:p0*1\.([0-9a-f]+);[ar]?watch:")
 _CHUNK = 1024  # bytes per packet that every QEMU takes (its packets have 4096 characters)
 
 
@@ -27,6 +29,7 @@ class Stub:
     def __init__(self, connection: gdb.RemoteTargetConnection) -> None:
         self._connection = connection
         self._layout: Layout | None = None
+        self._chosen: int | None = None  # the thread that the stub has selected, inside raw()
 
     @property
     def alive(self) -> bool:
@@ -62,16 +65,24 @@ class Stub:
         return _number(thread)
 
     @contextlib.contextmanager
-    def raw(self) -> Iterator[None]:
-        """Bracket raw packets: afterwards the stub has the thread selected that GDB thinks."""
+    def raw(self, settled: bool = False) -> Iterator[None]:
+        """Bracket raw packets: afterwards the stub has the thread selected that GDB thinks.
+
+        ``settled``: GDB has read memory or registers since its thread was selected.
+        """
         selected = self.selected()
-        # Any read through GDB makes it select its thread, whether the read succeeds or not.
-        with contextlib.suppress(gdb.error):
-            gdb.selected_inferior().read_memory(0, 1)
+        if not settled:
+            # Any read through GDB makes it select its thread, whether the read succeeds or not.
+            with contextlib.suppress(gdb.error):
+                gdb.selected_inferior().read_memory(0, 1)
+        self._chosen = selected
         try:
             yield
         finally:
-            self.select(selected)
+            try:
+                self.select(selected)
+            finally:
+                self._chosen = None
 
     # Packets -------------------------------------------------------------------------------
 
@@ -91,8 +102,12 @@ class Stub:
             )
 
     def select(self, thread: int) -> None:
-        """Select the vCPU for registers and memory."""
+        """Select the vCPU for registers and memory; inside ``raw()``."""
+        if thread == self._chosen:
+            return
+        self._chosen = None
         self._must(f"Hgp1.{thread:x}", f"select vCPU {thread - 1}")
+        self._chosen = thread
 
     def halted(self, thread: int) -> bool:
         """Say whether a vCPU waits in HLT."""
@@ -180,14 +195,19 @@ class Stub:
     def resume(self, thread: int) -> bytes:
         """Let one vCPU run until it stops, or until GDB's ``remotetimeout`` stops it.
 
-        QEMU selects whichever vCPU stopped, so the vCPU is selected anew.
+        QEMU selects whichever vCPU stopped, so the vCPU is selected anew unless it is that one.
         """
+        self._chosen = None
         answer = self.packet(f"vCont;c:p1.{thread:x}")
+        watched = _WATCHED.match(answer)
+        if watched and int(watched[1], 16) == thread:
+            self._chosen = thread
         self.select(thread)
         return answer
 
     def step(self, thread: int) -> bytes:
         """Let one vCPU execute one instruction."""
+        self._chosen = None
         answer = self.packet(f"vCont;s:p1.{thread:x}")
         self.select(thread)
         return answer

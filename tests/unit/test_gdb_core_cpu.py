@@ -158,12 +158,67 @@ def test_exception_tables_are_relative() -> None:
         extable.fault_addresses(memory.read, at, 1 << 31)
 
 
-def test_where_a_trap_happened() -> None:
+PAGE_FAULT = faults.TRAPS["asm_exc_page_fault"]
+DIVIDE = faults.TRAPS["asm_exc_divide_error"]
+DOUBLE = faults.TRAPS["asm_exc_double_fault"]
+SCHEDULE = faults.TRAPS["__schedule"]
+#: What entries do first, without and with an error code by the CPU: as built, as patched at boot.
+STARTS = ("9090 90fc", "0f01ca fc", "f30f1efa 0f01ca fc", "f30f1efa 0f1f00 fc", "")
+
+
+def entry(memory: MockMemory, at: int, start: str, routine: int) -> int:
+    """Put an entry there that calls a routine; return where that returns to."""
+    code = bytes.fromhex(start) + b"\xe8"
+    back = at + len(code) + 4
+    memory.put(at, code + (routine - back).to_bytes(4, "little", signed=True) + bytes(32))
+    return back
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_entries_with_a_routine_in_common_share_a_stop(start: str) -> None:
     memory = MockMemory()
-    memory.put_u64(0x1000, 0x11, 0x22, 0x33)
-    page_fault, divide = faults.TRAPS["asm_exc_page_fault"], faults.TRAPS["asm_exc_divide_error"]
-    assert faults.origin(memory.read, page_fault, 0x1000) == 0x22
-    assert faults.origin(memory.read, divide, 0x1000) == 0x11
+    fault_back = entry(memory, 0x8000, start, 0x2000)
+    divide_back = entry(memory, 0x8100, start + "6aff", 0x2000)
+    entry(memory, 0x8200, start, 0x3000)  # the only one that calls that
+    places = {0x8000: PAGE_FAULT, 0x8100: DIVIDE, 0x8200: DOUBLE, 0x8300: SCHEDULE}
+    stops = faults.Stops(memory.read, places)
+    assert set(stops.addresses) == {0x2000, 0x8200, 0x8300}
+
+    def arrival(rip: int, *stack: int) -> faults.Arrival | None:
+        memory.put_u64(0x1000, *stack)
+        return stops.arrival(memory.read, rip, 0x1000)
+
+    assert arrival(0x2000, fault_back, 2, 0x77) == faults.Arrival(PAGE_FAULT, 0x77)
+    assert arrival(0x2000, divide_back, 2**64 - 1, 0x78) == faults.Arrival(DIVIDE, 0x78)
+    assert arrival(0x2000, divide_back + 1, 2**64 - 1, 0x78) is None  # another exception
+    assert arrival(0x8200, 0, 0x79) == faults.Arrival(DOUBLE, 0x79)
+    assert arrival(0x8300, 0x7A, 0) == faults.Arrival(SCHEDULE, 0x7A)
+    assert arrival(0x8000, 0, 0x7B) is None
+    assert stops.arrival(memory.read, 0x8200, 0x9999) == faults.Arrival(DOUBLE, 0)
+
+
+@pytest.mark.parametrize("start", ["55", "9090cc", "fcf644241003", "fc6afe", "6aff6aff"])
+def test_entries_that_do_something_first_are_stops_themselves(start: str) -> None:
+    memory = MockMemory()
+    entry(memory, 0x8000, start, 0x2000)
+    entry(memory, 0x8100, start, 0x2000)
+    places = {0x8000: PAGE_FAULT, 0x8100: faults.TRAPS["asm_exc_stack_segment"]}
+    stops = faults.Stops(memory.read, places)
+    assert set(stops.addresses) == set(places)
+    memory.put_u64(0x1000, 0x11, 0x22)
+    assert stops.arrival(memory.read, 0x8000, 0x1000) == faults.Arrival(PAGE_FAULT, 0x22)
+
+
+def test_an_entry_whose_error_code_is_not_as_expected_is_a_stop_itself() -> None:
+    memory = MockMemory()
+    entry(memory, 0x8000, "fc6aff", 0x2000)
+    entry(memory, 0x8100, "fc", 0x2000)
+    places = {0x8000: PAGE_FAULT, 0x8100: DIVIDE}
+    assert set(faults.Stops(memory.read, places).addresses) == set(places)
+
+
+def test_what_is_said_about_a_trap() -> None:
+    page_fault, divide = PAGE_FAULT, DIVIDE
     text = faults.describe(page_fault, "f+5", 0x18)
     assert text == "a page fault at address 0x18 in f+5"
     assert faults.describe(divide, "f+5", None) == "a division by zero in f+5"

@@ -19,9 +19,9 @@ _MOST_FIELDS = 4096
 
 #: Without these this debugger can do nothing useful with the module.
 REQUIRED = (
-    "addr.eval",
     "addr.eval_return",
     "addr.eval_stack_top",
+    "addr.eval_start",
     "addr.gil_cpu",
     "addr.gil_word",
     "addr.layout_table",

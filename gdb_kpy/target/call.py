@@ -56,6 +56,7 @@ class Call:
     writes: Sequence[tuple[int, bytes]] = ()  # memory to fill in first
     abort: int | None = None  # function that cleans up after an aborted call
     done: Done | None = None
+    returns: bool = True  # False: it goes to the return address without having been given it
     undo: Sequence[tuple[int, int]] = ()  # without one: (address, size) of what to put back
 
 
@@ -226,11 +227,13 @@ class Caller:
             self._stub.write(at, data)
 
     def _frame(self, call: Call, function: int, context: Registers) -> Registers:
-        """Return the registers with which the function starts, its return address pushed."""
+        """Return the registers with which a function starts, its return address pushed."""
         start = context.copy()
         start["rip"] = function
-        start["rsp"] = call.stack_top - _RETURN_SLOT
-        self._stub.write(start["rsp"], call.return_address.to_bytes(8, "little"))
+        start["rsp"] = call.stack_top
+        if function != call.function or call.returns:
+            start["rsp"] -= _RETURN_SLOT
+            self._stub.write(start["rsp"], call.return_address.to_bytes(8, "little"))
         return start
 
     def _run(

@@ -106,7 +106,8 @@ class Evaluator:
         if holder is not None or not usable(cpu):
             cpu = choose(session, session.vcpus(), holder)
         call = Call(
-            function=info["addr.eval"],
+            function=info["addr.eval_start"],
+            returns=False,
             stack_top=place.stack_top,
             return_address=info["addr.eval_return"],
             seconds=timeout_ms / 1000 + _GRACE_SECONDS,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Evaluation on behalf of a debugger. In the frozen guest (eval.c): it fills in a mailbox, calls
- * kpy_debug_eval() on the stack kept here for it, and reads the answer. In the running guest
+ * Evaluation on behalf of a debugger. In the frozen guest (eval.c): it fills in a mailbox, starts
+ * kpy_debug_start() on the stack kept here for it, and reads the answer. In the running guest
  * (run.c): it fills in another, calls kpy_debug_run(), which only kicks a thread of ours, lets the
  * guest go on, and has it back when that thread comes to kpy_debug_run_done().
  */
@@ -41,8 +41,11 @@ struct kpy_mailbox {
 	u64 source_len;
 	struct kpy_mailbox_text result_text, output_text;
 	char value_type[64]; /* "task_struct", when it is a pointer to one */
-	char source[KPY_MAILBOX_SOURCE];
-	char result[KPY_MAILBOX_RESULT];
+	union {
+		char source[KPY_MAILBOX_SOURCE];
+		/* Written when the source is compiled; here, a short one is read with what is above. */
+		char result[KPY_MAILBOX_RESULT];
+	};
 	char output[KPY_MAILBOX_OUTPUT];
 };
 
@@ -70,6 +73,8 @@ extern u64 kpy_debug_stack_top;
 int kpy_debug_init(void);
 void kpy_debug_exit(void);
 
+/* return.S: calls kpy_debug_eval(). */
+void kpy_debug_start(void);
 void kpy_debug_eval(void);
 /*
  * For a debugger that took the CPU out of kpy_debug_eval() before it returned, because it

@@ -2,7 +2,7 @@
 /* The fields of kpy_debug_info: included by info.c, no header of its own right. */
 
 /* Evaluation in the frozen guest. */
-ADDRESS("eval", kpy_debug_eval), ADDRESS("eval_abort", kpy_debug_abort),
+ADDRESS("eval_start", kpy_debug_start), ADDRESS("eval_abort", kpy_debug_abort),
 	ADDRESS("eval_return", kpy_debug_return), ADDRESS("eval_stack_top", kpy_debug_stack_top),
 	ADDRESS("mailbox", kpy_mailbox), OFFSET("mailbox.state", struct kpy_mailbox, state),
 	OFFSET("mailbox.kind", struct kpy_mailbox, kind),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conftest import ATTEMPT, attempt
 
 if TYPE_CHECKING:
     from conftest import GdbRunner, LiveGuest
@@ -108,6 +109,8 @@ EXPRESSIONS = [
         "hasattr('', 'join')",
         "repr('\\x01')",
     ),
+    # Around what is read with the mailbox's head.
+    *(f"'{'x' * 9}' * {n}" for n in (39, 40, 41, 42, 56, 57, 450, 456)),
 ]
 
 
@@ -269,4 +272,55 @@ def test_random_stops_while_python_runs(guest: LiveGuest, gdb: GdbRunner) -> Non
         busy.join(60)
     assert answers == [("", "")]
     assert report["ran_on"] > 5
+    assert guest.trouble() == []
+
+
+COUNT = (
+    "python from gdb_kpy.target.stub import Stub; plain, sent = Stub.packet, []",
+    "python Stub.packet = lambda stub, text: (sent.append(text), plain(stub, text))[1]",
+)
+
+
+def test_packets_of_a_batch(gdb: GdbRunner) -> None:
+    """What one evaluation found out is not asked again by the next one at the same stop."""
+    counted = "kpy eval 6*7", "python print('sent', len(sent)); sent.clear()"
+    done = gdb(*COUNT, *counted, *counted, *counted, "kpy eval -run 1", *counted)
+    assert done.returncode == 0, done.stderr
+    first, second, third, moved = (int(each) for each in re.findall("sent ([0-9]+)", done.stdout))
+    assert second == third == 20
+    assert first > second
+    assert moved > second
+
+
+def test_a_batch_sees_what_the_user_changes(guest: LiveGuest, gdb: GdbRunner) -> None:
+    """Registers, memory and the selected thread, between evaluations at one stop."""
+    done = gdb(
+        ATTEMPT,
+        "python from gdb_kpy.target import session as s",
+        "python rescue = '{unsigned int} %d' % s.current().module().info['addr.rescue']",
+        "kpy eval 1",
+        "set $kept = $rbx",
+        "set $rbx = 0x1234",
+        "kpy eval 2",
+        'printf "rbx %#lx\\n", $rbx',
+        "set $rbx = $kept",
+        "kpy eval 3",
+        "thread 2",
+        "kpy eval 4",
+        "thread 1",
+        "kpy eval 5",
+        "python gdb.execute(f'set var {rescue} = 1')",
+        attempt("kpy eval 6"),
+        "python gdb.execute(f'set var {rescue} = 0')",
+        "kpy eval 7",
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line]
+    found = [line for line in lines if line.isdigit() or line.startswith(("rbx", "ERROR"))]
+    assert found == [
+        *("1", "2", "rbx 0x1234", "3", "4", "5"),
+        "ERROR a vCPU is still in an evaluation whose debugger died: `kpy recover`",
+        "7",
+    ]
+    assert guest.py("print(6 * 7)") == ("42\n", "")
     assert guest.trouble() == []

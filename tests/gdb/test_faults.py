@@ -7,6 +7,7 @@ The interpreter does not fault by itself, so its printer is overwritten in memor
 from __future__ import annotations
 
 import json
+import string
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,7 +33,8 @@ CASES = {
     "division": ("31c931d2f7f1", "a division by zero in"),
     "stack overflow": ("e8fbffffff", "a double fault (stack overflow) in"),
     "endless": ("ebfe", "the call did not end within 3.1 s and was given up in"),
-    "sleep": (JUMP, "an attempt to sleep in"),
+    "sleep": ("schedule", "an attempt to sleep in"),
+    "panic": ("panic", "a kernel panic in"),
 }
 
 
@@ -58,8 +60,8 @@ def patched(at: int, code: str, *commands: str) -> tuple[str, ...]:
 @pytest.mark.parametrize("case", CASES)
 def test_a_fault_is_caught(guest: LiveGuest, gdb: GdbRunner, case: str) -> None:
     code, said = CASES[case]
-    if code == JUMP:
-        code = JUMP.format(little(symbol(guest, "schedule$")))
+    if not set(code) <= set(string.hexdigits):
+        code = JUMP.format(little(symbol(guest, f"{code}$")))
     registers = "info registers rax rsp rip eflags cs ss gs_base cr3"
     done = gdb(
         "set kpy eval-timeout 100",
@@ -92,6 +94,29 @@ def test_faults_that_the_kernel_survives_are_let_through(gdb: GdbRunner) -> None
     assert "bad address 0x18" in done.stderr
     assert "the guest is as before" not in done.stderr
     assert "\n42\n" in done.stdout
+
+
+def test_breakpoints_of_the_kernel_are_let_through(guest: LiveGuest, gdb: GdbRunner) -> None:
+    """A probe by INT3, behind the call of ftrace that the function starts with."""
+    events = "/sys/kernel/tracing/kprobe_events"
+    probe = "/sys/kernel/tracing/events/kprobes/kpy_test/enable"
+    optimized = "/proc/sys/debug/kprobes-optimization"  # a jump in place of the INT3
+    status, said = guest.sh(
+        f"echo 0 > {optimized} && echo 'p:kpy_test int_sqrt+5' > {events} && echo 1 > {probe}"
+    )
+    assert status == 0, said
+    try:
+        call = "kpy eval -unsafe int_sqrt(1764)"
+        done = gdb(call, call, "kpy eval 7*7")
+    finally:
+        status, hits = guest.sh(
+            f"echo 0 > {probe}; cat /sys/kernel/tracing/kprobe_profile; "
+            f"echo > {events}; echo 1 > {optimized}"
+        )
+    assert done.returncode == 0, done.stderr
+    assert "\n42\n42\n49\n" in done.stdout
+    assert hits.split() == ["kpy_test", "2", "0"]
+    assert guest.trouble() == []
 
 
 @pytest.mark.parametrize("inserted", ["off", "on"])

@@ -46,7 +46,7 @@ def test_a_good_table() -> None:
     info = parse(table())
     assert info.version == "0.1.0"
     assert info.release == "6.1.0-56-cloud-amd64"
-    assert info["addr.eval"] == REQUIRED.index("addr.eval")
+    assert info["addr.eval_start"] == REQUIRED.index("addr.eval_start")
     assert info.group("off.state") == {"entries": 0, "gc_count": 8}
     assert info.layout_size == 77
     assert info.get("addr.nothing") is None
@@ -99,7 +99,7 @@ def test_corrupt_tables(raw: bytes, what: str) -> None:
 
 
 def test_a_name_twice() -> None:
-    raw = table() + struct.pack("<48sQ", b"addr.eval", 1)
+    raw = table() + struct.pack("<48sQ", b"addr.eval_start", 1)
     count = len(required()) + 1
     with pytest.raises(CorruptError, match="a new name"):
         parse(raw[:12] + struct.pack("<I", count) + raw[16:])

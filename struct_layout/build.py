@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import fnmatch
+import functools
 import gc
 import hashlib
 import json
@@ -13,19 +13,21 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
 from struct_layout.gcc import Compiler, build_plugin, find_compiler
+from struct_layout.graph import RECORDS, Graph, reach
 from struct_layout.headers import AMBIGUOUS, OMIT, Unit
 from struct_layout.headers import units as header_units
 from struct_layout.merge import merge
-from struct_layout.model import Contents, Declaration, Enum, Identity, LayoutError, Record, Type
-from struct_layout.prints import write_prints
+from struct_layout.model import Identity, LayoutError
+from struct_layout.prints import prints_of
 from struct_layout.records import read_unit
 from struct_layout.table import Table
-from struct_layout.table_format import LayoutTableError
-from struct_layout.table_writer import write_table
+from struct_layout.table_format import D_STATIC, R_LOCAL, T_ENUM, LayoutTableError
+from struct_layout.table_writer import write_graph
 
 # Functions of assembler that the kernel's BTF does not have.
 _ASSEMBLER = frozenset((
@@ -34,9 +36,15 @@ _ASSEMBLER = frozenset((
     "clear_page_rep", "clear_page_orig", "clear_page_erms", "copy_mc_fragile", "__x86_return_thunk",
     "rdmsr_safe_regs", "wrmsr_safe_regs", "hweight_long", "__sw_hweight32", "__sw_hweight64",
 ))  # fmt: skip
+# What spares GCC work that changes no layout. The warnings are not shown, but looked for.
+_QUICK = (
+    "-fsyntax-only", "-Wno-all", "-Wno-extra", "-Wno-implicit-function-declaration",
+)  # fmt: skip
+# The same, at the cost of messages that say less.
+_TERSE = ("-ftrack-macro-expansion=0",)
 # Part of what decides about a table: change one of them, and it is made again.
 _SOURCES = (
-    "build", "merge", "model", "prints", "records", "table", "table_format", "table_names",
+    "build", "graph", "merge", "model", "prints", "records", "table", "table_format", "table_names",
     "table_writer", "words",
     "headers/__init__",
 )  # fmt: skip
@@ -183,14 +191,8 @@ def _build(
     chosen, dropped = _compile(kernel, compiler, plugin.resolve(), folder, chosen)
     files = _dependencies(kernel, folder, chosen)
     read = [read_unit(folder / f"{unit.name}.records") for unit in chosen]
-    contents = merge([unit.contents for unit in read])
-    for type in contents.types:
-        if isinstance(type, (Record, Enum)) and type.name in AMBIGUOUS:
-            type.local = True
-    contents = Contents(
-        [type for type in contents.types if not _omitted(type)],
-        [decl for decl in contents.declarations if _wanted(decl)],
-    )
+    graph = _selected(merge([unit.graph for unit in read]))
+    reached = reach(graph)
     identity = Identity(
         kernel.release,
         compiler.banner,
@@ -198,33 +200,45 @@ def _build(
         read[0].pointer_size,
         read[0].big_endian,
     )
-    data = write_table(contents, identity)
+    data = write_graph(graph, reached, identity)
+    table = Table(data)
     part = output.with_name(output.name + ".part")
     part.write_bytes(data)
     part.replace(output)
-    prints_of(output).write_bytes(write_prints(Table(data)))
-    state = {"inputs": inputs, "files": [str(file) for file in files], "state": _state(files)}
+    prints_beside(output).write_bytes(prints_of(graph, reached, table))
+    state = {"inputs": inputs, "files": files, "state": _state(files)}
     stamp.write_text(json.dumps(state), "utf-8")
-    return Outcome(Table(data), True, dropped)
+    return Outcome(table, True, dropped)
 
 
-def prints_of(table: Path) -> Path:
+def prints_beside(table: Path) -> Path:
     """Return where the fingerprints of a kernel's table are."""
     return table.with_name(table.name + ".prints")
 
 
-def _omitted(type: Type) -> bool:
-    name = type.name if isinstance(type, Record) else None
-    return bool(name) and any(fnmatch.fnmatch(str(name), glob) for glob in OMIT)
+def _selected(graph: Graph) -> Graph:
+    """Return what of the kernel's headers is worth its place in the table.
 
-
-def _wanted(decl: Declaration) -> bool:
-    """Whether a declaration is worth its place: BTF has the functions, but not the variables.
-
-    A static one of a header has no address. Functions that are written in assembler have no
-    BTF either: those that every kernel has are kept.
+    BTF has the functions, but not the variables; a static one of a header has no address.
+    Functions that are written in assembler have no BTF either: those that every kernel has are
+    kept.
     """
-    return not decl.static and (not decl.function or decl.name in _ASSEMBLER)
+    rows, texts = list(graph.rows), graph.texts
+    roots = []
+    for root in graph.roots:
+        row = rows[root]
+        text = texts[row.name]
+        if row.head in RECORDS and any(fnmatchcase(text, glob) for glob in OMIT):
+            continue
+        roots.append(root)
+        if row.head in (*RECORDS, T_ENUM) and text in AMBIGUOUS:
+            info, *others = row.numbers
+            rows[root] = row._replace(numbers=(info | R_LOCAL, *others))
+    return graph._replace(
+        rows=rows,
+        roots=roots,
+        declarations=[decl for decl in graph.declarations if not decl.flags & D_STATIC],
+    )
 
 
 def build_files(
@@ -251,7 +265,7 @@ def build_files(
             if done.returncode or not records.exists():
                 raise LayoutError(f"{file} does not compile:\n{done.stderr.strip()}")
             read.append(read_unit(records))
-        contents = merge([unit.contents for unit in read])
+    graph = merge([unit.graph for unit in read])
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes() + b"\0")
@@ -259,7 +273,7 @@ def build_files(
         " ".join(file.name for file in files), compiler.banner, digest.digest(),
         read[0].pointer_size, read[0].big_endian,
     )  # fmt: skip
-    data = write_table(contents, identity)
+    data = write_graph(graph, reach(graph), identity)
     output.write_bytes(data)
     return Outcome(Table(data), True)
 
@@ -291,11 +305,11 @@ def _flat(chosen: Iterable[Unit]) -> Iterable[str]:
         yield unit.text
 
 
-def _state(files: Iterable[Path]) -> str:
+def _state(files: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for file in files:
         try:
-            stat = file.stat()
+            stat = os.stat(file)  # noqa: PTH116
             digest.update(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
         except OSError:
             digest.update(f"{file}\0absent\0".encode())
@@ -307,22 +321,24 @@ def _up_to_date(output: Path, stamp: Path, inputs: str) -> Table | None:
         state = json.loads(stamp.read_text("utf-8"))
         if state["inputs"] != inputs:
             return None
-        if state["state"] != _state(Path(file) for file in state["files"]):
+        if state["state"] != _state(state["files"]):
             return None
-        return Table(output.read_bytes()) if prints_of(output).exists() else None
+        return Table(output.read_bytes()) if prints_beside(output).exists() else None
     except (OSError, ValueError, KeyError, TypeError, LayoutTableError):
         return None
 
 
-def _digest(kernel: Kernel, chosen: Iterable[Unit], files: Iterable[Path]) -> bytes:
+def _digest(kernel: Kernel, chosen: Iterable[Unit], files: Iterable[str]) -> bytes:
     """Return the digest of the header set: the same wherever the kernel's headers lie."""
     digest = hashlib.sha256(kernel.config.encode())
     for text in _flat(chosen):
         digest.update(text.encode() + b"\0")
-    base = kernel.kdir.parent
+    base = f"{kernel.kdir.parent}/"
     for file in files:
-        digest.update(os.path.relpath(file, base).encode() + b"\0")
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+        name = file[len(base) :] if file.startswith(base) else os.path.relpath(file, base)
+        digest.update(name.encode() + b"\0")
+        with open(file, "rb", buffering=0) as opened:  # noqa: PTH123
+            digest.update(hashlib.sha256(opened.readall()).digest())
     return digest.digest()
 
 
@@ -339,9 +355,15 @@ def _compile(
     done: list[Unit] = []
     dropped: list[str] = []
     waiting = list(chosen)
+
+    def compiled(tried: Sequence[Unit], terse: bool) -> tuple[list[Unit], str]:
+        output = _make(kernel, compiler, plugin, folder, tried, terse)
+        return [u for u in tried if not (folder / f"{u.name}.records").exists()], output
+
     for _ in range(_ROUNDS):
-        output = _make(kernel, compiler, plugin, folder, waiting)
-        failed = [unit for unit in waiting if not (folder / f"{unit.name}.records").exists()]
+        failed, output = compiled(waiting, True)
+        if failed:
+            failed, output = compiled(failed, False)
         done += [unit for unit in waiting if unit not in failed]
         if not failed:
             order = [unit.name for unit in chosen]
@@ -357,17 +379,26 @@ def _compile(
 
 
 def _make(
-    kernel: Kernel, compiler: Compiler, plugin: Path, folder: Path, chosen: Sequence[Unit]
+    kernel: Kernel,
+    compiler: Compiler,
+    plugin: Path,
+    folder: Path,
+    chosen: Sequence[Unit],
+    terse: bool,
 ) -> str:
     """Run Kbuild; return what it printed."""
+    argument = f"-fplugin-arg-{plugin.stem}-"
+    flags = ["-w", "-g0", *_QUICK, f"-fplugin={plugin}"]
+    flags.append(f"{argument}functions={','.join(sorted(_ASSEMBLER))}")
+    if terse:
+        flags += [*_TERSE, f"{argument}lines"]
     makefile = ["# Made by python3 -m struct_layout build\n"]
     for unit in chosen:
         (folder / f"{unit.name}.c").write_text(unit.text, "utf-8")
-        (folder / f"{unit.name}.o").unlink(missing_ok=True)
         makefile.append(
             f"obj-m += {unit.name}.o\n"
-            f"CFLAGS_{unit.name}.o := -w -g0 -fplugin={plugin} "
-            f"-fplugin-arg-{plugin.stem}-output=$(obj)/{unit.name}.records\n"
+            f"CFLAGS_{unit.name}.o := {' '.join(flags)} "
+            f"{argument}output=$(obj)/{unit.name}.records\n"
         )
     (folder / "Kbuild").write_text("".join(makefile), "utf-8")
     # We may be called by make: its variables are not meant for the kernel's makefiles.
@@ -380,7 +411,7 @@ def _make(
     command = [
         "make", "-k", f"-j{os.cpu_count() or 1}", "-Otarget", "-C", str(kernel.kdir),
         f"M={folder.resolve()}", f"CC={compiler.command}",
-        *(f"{unit.name}.o" for unit in chosen),
+        *(f"{unit.name}.s" for unit in chosen),
     ]  # fmt: skip
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -428,14 +459,19 @@ def _blame(folder: Path, chosen: Iterable[Unit], output: str) -> str:
     return "the layout headers do not compile:\n" + "\n".join(lines or [output.strip()])
 
 
-def _dependencies(kernel: Kernel, folder: Path, chosen: Iterable[Unit]) -> list[Path]:
+def _dependencies(kernel: Kernel, folder: Path, chosen: Iterable[Unit]) -> list[str]:
     """Return all files that the units include, from what Kbuild recorded."""
-    files: set[Path] = set()
-    ours = {(folder / f"{unit.name}.c").resolve() for unit in chosen}
+    names: set[str] = set()
     for unit in chosen:
-        text = (folder / f".{unit.name}.o.cmd").read_text("utf-8")
-        match = re.search(r"^deps_\S+ := (.*?)\n\n", text, re.MULTILINE | re.DOTALL)
-        for word in re.sub(r"\$\([^)]*\)", "", match.group(1) if match else "").split():
-            if word != "\\":
-                files.add((kernel.kdir / word).resolve())
-    return sorted(files - ours)
+        text = (folder / f".{unit.name}.s.cmd").read_text("utf-8")
+        deps = re.search(r"^deps_\S+ := .*?\n\n", text, re.MULTILINE | re.DOTALL)
+        names.update(re.findall(r"^  (\S+) \\$", deps.group() if deps else "", re.MULTILINE))
+    # Of thousands of files in some hundred folders.
+    real = functools.cache(os.path.realpath)
+    files: set[str] = set()
+    for path in [f"{kernel.kdir}/{name}" if name[0] != "/" else name for name in names]:
+        parent, file = os.path.split(path)
+        link = os.path.islink(path)  # noqa: PTH114
+        files.add(real(path) if link else f"{real(parent)}/{file}")
+    ours = {str((folder / f"{unit.name}.c").resolve()) for unit in chosen}
+    return sorted(files - ours, key=lambda file: file.split("/"))

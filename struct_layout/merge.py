@@ -8,224 +8,165 @@ classes by content are refined by the classes they refer to until nothing splits
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Sequence
 
-from struct_layout.model import (
-    Array,
-    Complex,
-    Contents,
-    Declaration,
-    Enum,
-    Function,
-    Member,
-    Pointer,
-    Qualified,
-    Record,
-    Type,
-    Typedef,
-    Vector,
-)
+from struct_layout import table_format as t
+from struct_layout.graph import RECORDS, Constants, Declared, Graph, Members, Row, fit
+
+_TAGGED = (*RECORDS, t.T_ENUM)
+# Records and enums have these at the same place.
+_INCOMPLETE, _LOCAL = t.R_INCOMPLETE, t.R_LOCAL
+assert (t.E_INCOMPLETE, t.E_LOCAL) == (_INCOMPLETE, _LOCAL)
 
 
-def merge(units: list[Contents]) -> Contents:
-    """Return the contents of all units, with one type for each that they share."""
-    if len(units) == 1:
-        return units[0]
-    return _Merger(units).contents()
+def merge(units: Sequence[Graph]) -> Graph:
+    """Return the types of all units, each that they share once."""
+    return _Merger(_join(list(map(fit, units)))).graph()
 
 
-class _Flat(NamedTuple):
-    """A type written down, what it refers to, and itself: its id must stay its own."""
-
-    parts: tuple[object, ...]
-    nodes: tuple[Record | Enum, ...]
-    type: Type
+def _join(units: Sequence[Graph]) -> Graph:
+    """Put units side by side: numbers are moved, names are those of all."""
+    texts = {"": 0}
+    whole = Graph([], [], Members([], [], [], []), Constants([], []), [], [])
+    rows = whole.rows
+    for unit in units:
+        names = [texts.setdefault(text, len(texts)) for text in unit.texts]
+        name, first = names.__getitem__, len(rows)
+        starts = {
+            t.T_STRUCT: len(whole.members.names),
+            t.T_UNION: len(whole.members.names),
+            t.T_ENUM: len(whole.constants.names),
+        }
+        for head, text, types, numbers in unit.rows:
+            if head in _TAGGED:
+                info, size, start, count = numbers
+                numbers = (info, size, start + starts[head], count)
+            if types:
+                types = tuple([first + part for part in types])
+            rows.append(Row(head, names[text], types, numbers))
+        whole.members.names.extend(map(name, unit.members.names))
+        whole.members.offsets.extend(unit.members.offsets)
+        whole.members.widths.extend(unit.members.widths)
+        whole.members.types.extend([first + type for type in unit.members.types])
+        whole.constants.names.extend(map(name, unit.constants.names))
+        whole.constants.values.extend(unit.constants.values)
+        whole.roots.extend([first + root for root in unit.roots])
+        whole.declarations.extend(
+            Declared(names[text], flags, first + type) for text, flags, type in unit.declarations
+        )
+    return whole._replace(texts=list(texts))
 
 
 class _Merger:
-    def __init__(self, units: list[Contents]) -> None:
-        self.units = units
-        self.nodes: dict[int, Record | Enum] = {}
-        self.flat: dict[int, _Flat] = {}
-        self.signatures: dict[int, tuple[object, list[int]]] = {}
-        for unit in units:
-            for type in unit.types:
-                self._collect(type)
-            for declaration in unit.declarations:
-                self._collect(declaration.type)
-        self.classes = self._refine(self._completions())
-        self.chosen: dict[int, Record | Enum] = {}
-        self.made: dict[int, Type] = {}
-        self.kept: list[Type] = []
-
-    # ---- Reading -----------------------------------------------------------------------------
-
-    def _collect(self, type: Type) -> None:
-        """Give every record and enum in reach a signature and the list of what it refers to."""
-        waiting: list[Record | Enum] = []
-        self._parts(type, [], waiting)
-        while waiting:
-            node = waiting.pop()
-            references: list[int] = []
-            if isinstance(node, Enum):
-                content: object = ("enum", node.size, node.signed, node.constants)
+    def __init__(self, joined: Graph) -> None:
+        self.joined = joined
+        members, constants = joined.members, joined.constants
+        self.parts: list[Sequence[int]] = []  # what each type refers to
+        contents: list[object] = []
+        for head, name, types, numbers in joined.rows:
+            if head in RECORDS:
+                info, size, start, count = numbers
+                place = slice(start, start + count)
+                self.parts.append(members.types[place])
+                contents.append((
+                    head, name, info, size, *members.names[place], *members.offsets[place],
+                    *members.widths[place],
+                ))  # fmt: skip
+            elif head == t.T_ENUM:
+                info, size, start, count = numbers
+                place = slice(start, start + count)
+                self.parts.append(())
+                contents.append(
+                    (head, name, info, size, *constants.names[place], *constants.values[place])
+                )
             else:
-                content = (
-                    node.kind, node.size, node.align, node.packed, node.reverse, node.transparent,
-                    node.opaque,
-                    tuple(
-                        (m.name, m.offset, m.bits, *self._parts(m.type, references, waiting))
-                        for m in node.members
-                    ),
-                )  # fmt: skip
-            signature = (node.name, node.local, node.incomplete, content)
-            self.signatures[id(node)] = (signature, references)
-
-    def _parts(
-        self, type: Type, references: list[int], waiting: list[Record | Enum]
-    ) -> tuple[object, ...]:
-        """Write a type down flat; records and enums stand for themselves."""
-        parts, nodes, _ = self._flat(type)
-        for node in nodes:
-            references.append(id(node))
-            if id(node) not in self.nodes:
-                self.nodes[id(node)] = node
-                waiting.append(node)
-        return parts
-
-    def _flat(self, type: Type) -> _Flat:
-        if isinstance(type, (Record, Enum)):
-            return _Flat(("node",), (type,), type)
-        known = self.flat.get(id(type))
-        if known is None:
-            known = self.flat[id(type)] = self._write(type)
-        return known
-
-    def _write(self, type: Type) -> _Flat:
-        parts: list[object] = [type.__class__.__name__]
-        nodes: list[Record | Enum] = []
-        names: tuple[str, ...] = type.__slots__
-        for value in [getattr(type, name) for name in names]:
-            inner: tuple[object, ...] = (value,)
-            if isinstance(value, tuple):
-                parts.append(len(value))
-                inner = value
-            for part in inner:
-                if isinstance(part, Type):
-                    flat = self._flat(part)
-                    parts += flat.parts
-                    nodes += flat.nodes
-                else:
-                    parts.append(part)
-        return _Flat(tuple(parts), tuple(nodes), type)
+                self.parts.append(types)
+                contents.append((head, name, len(types), numbers))
+        self.classes = _numbered(contents)
+        self.complete()
+        self.refine()
 
     # ---- Telling apart -----------------------------------------------------------------------
 
-    def _completions(self) -> dict[int, int]:
-        """Map declared-only types to the one complete type of that tag, where there is just one."""
-        complete: dict[tuple[str, str | None], list[int]] = {}
-        for key, node in self.nodes.items():
-            if not node.incomplete and not node.local:
-                complete.setdefault((_kind(node), node.name), []).append(key)
-        found = {}
-        for key, node in self.nodes.items():
-            if node.incomplete:
-                candidates = complete.get((_kind(node), node.name), [])
-                if len({str(self.signatures[c][0]) for c in candidates}) == 1:
-                    found[key] = candidates[0]
-        return found
+    def complete(self) -> None:
+        """Have what only declares a tag be the one complete type of it, where there is just one."""
+        complete: dict[tuple[int, int], list[int]] = {}
+        declared: list[int] = []
+        for number, (head, name, _, numbers) in enumerate(self.joined.rows):
+            if head in _TAGGED:
+                if numbers[0] & _INCOMPLETE:
+                    declared.append(number)
+                elif not numbers[0] & _LOCAL:
+                    complete.setdefault((head, name), []).append(number)
+        self.same = list(range(len(self.joined.rows)))
+        for number in declared:
+            head, name = self.joined.rows[number][:2]
+            candidates = complete.get((head, name), [])
+            if len(candidates) == 1 or len(set(map(self.looks, candidates))) == 1:
+                self.same[number] = candidates[0]
+        self.parts = [[self.same[part] for part in parts] for parts in self.parts]
 
-    def _refine(self, completions: dict[int, int]) -> dict[int, int]:
-        numbers: dict[object, int] = {}
-        classes = {
-            key: numbers.setdefault(self.signatures[key][0], len(numbers)) for key in self.nodes
-        }
-        for key, other in completions.items():
-            classes[key] = classes[other]
-        count = len(set(classes.values()))
+    def looks(self, number: int) -> object:
+        """Return what a type looks like, without what is behind the tags it refers to."""
+        return self.classes[number], *map(self.spelled, self.parts[number])
+
+    def spelled(self, number: int) -> object:
+        if self.joined.rows[number].head in _TAGGED:
+            return None
+        return self.looks(number)
+
+    def refine(self) -> None:
+        """Split classes by the classes that their types refer to, until none splits any more."""
+        classes, parts = self.classes, self.parts
+        several: Sequence[int] = range(len(classes))
+        unused = len(classes)
         while True:
-            numbers = {}
-            refined = {}
-            for key in self.nodes:
-                behind = tuple(classes[reference] for reference in self.signatures[key][1])
-                refined[key] = numbers.setdefault((classes[key], behind), len(numbers))
-            for key, other in completions.items():
-                refined[key] = refined[other]
-            classes = refined
-            now = len(set(classes.values()))
-            if now == count:
-                return classes
-            count = now
+            # A class of one cannot be split, and keeps its number.
+            sizes = Counter([classes[number] for number in several])
+            several = [number for number in several if sizes[classes[number]] > 1]
+            split = _numbered(
+                [
+                    (classes[number], *[classes[part] for part in parts[number]])
+                    for number in several
+                ],
+                unused,
+            )
+            for number, new in zip(several, split):
+                classes[number] = new
+            count = len(set(split))
+            unused += count
+            if count == sum(1 for size in sizes.values() if size > 1):
+                return
 
     # ---- Writing -----------------------------------------------------------------------------
 
-    def contents(self) -> Contents:
-        for key, node in self.nodes.items():
-            known = self.chosen.get(self.classes[key])
-            if known is None or (known.incomplete and not node.incomplete):
-                self.chosen[self.classes[key]] = node
-        types = [self._one(type) for unit in self.units for type in unit.types]
-        declarations: dict[str, Declaration] = {}
-        for unit in self.units:
-            for declaration in unit.declarations:
-                if declaration.name not in declarations:
-                    one = declaration._replace(type=self._one(declaration.type))
-                    declarations[declaration.name] = one
-        return Contents(list({id(type): type for type in types}.values()), [*declarations.values()])
-
-    def _one(self, type: Type) -> Type:
-        """Return the type made of the chosen records and enums."""
-        key = id(type)
-        if isinstance(type, (Record, Enum)):
-            number = self.classes[key]
-            type = self.chosen[number]
-            key = id(type)
-        known = self.made.get(key)
-        if known is None:
-            self.kept.append(type)
-            known = self.made[key] = self._copy(type)
-        return known
-
-    def _copy(self, type: Type) -> Type:
-        if isinstance(type, Record):
-            return self._record(type)
-        if isinstance(type, Pointer):
-            return Pointer(self._one(type.target), type.size)
-        if isinstance(type, Array):
-            return Array(self._one(type.target), type.count, type.variable)
-        if isinstance(type, Vector):
-            return Vector(self._one(type.target), type.size)
-        if isinstance(type, Complex):
-            return Complex(self._one(type.target), type.size)
-        if isinstance(type, Qualified):
-            return Qualified(type.quals, self._one(type.target), type.space)
-        if isinstance(type, Typedef):
-            return Typedef(type.name, self._one(type.target), type.local)
-        if isinstance(type, Function):
-            params = tuple(self._one(param) for param in type.params)
-            return Function(self._one(type.result), params, type.variadic, type.prototyped)
-        return type
-
-    def _record(self, record: Record) -> Record:
-        def members() -> Iterator[Member]:
-            for member in record.members:
-                yield member._replace(type=self._one(member.type))
-
-        return Record(
-            record.kind,
-            record.name,
-            record.size,
-            record.align,
-            load=members,
-            packed=record.packed,
-            incomplete=record.incomplete,
-            local=record.local,
-            reverse=record.reverse,
-            transparent=record.transparent,
-            opaque=record.opaque,
+    def graph(self) -> Graph:
+        """Return one type for each class, and declarations for each name."""
+        joined = self.joined
+        numbers: dict[int, int] = {}
+        rows: list[Row] = []
+        for row, kind in zip(joined.rows, self.classes):
+            if kind not in numbers:
+                numbers[kind] = len(rows)
+                rows.append(row)
+        new = [numbers[self.classes[same]] for same in self.same]
+        declarations: dict[int, Declared] = {}
+        for declared in joined.declarations:
+            if declared.name not in declarations:
+                declarations[declared.name] = declared._replace(type=new[declared.type])
+        return joined._replace(
+            rows=[
+                Row(head, name, tuple([new[part] for part in types]), numbers)
+                for head, name, types, numbers in rows
+            ],
+            members=joined.members._replace(types=[new[part] for part in joined.members.types]),
+            roots=list(dict.fromkeys(new[root] for root in joined.roots)),
+            declarations=list(declarations.values()),
         )
 
 
-def _kind(node: Record | Enum) -> str:
-    return node.kind if isinstance(node, Record) else "enum"
+def _numbered(keys: Sequence[object], first: int = 0) -> list[int]:
+    """Return a number for each key: the same for keys that are equal."""
+    numbers: dict[object, int] = {}
+    return [numbers.setdefault(key, first + len(numbers)) for key in keys]

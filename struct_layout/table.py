@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple, Union
 
@@ -241,15 +242,19 @@ class Table:
 
     def counts(self) -> dict[str, int]:
         """Return how many entries of each kind there are."""
-        entries = self._all()
-        records = [e for e in entries if e.kind in (T_STRUCT, T_UNION)]
-        enums = [e for e in entries if e.kind == T_ENUM]
+        numbers, starts, _ = self.entries()
+        kinds = [numbers[at] & KIND for at in starts]
+        counts = Counter(kinds)
+        inside = dict.fromkeys((T_STRUCT, T_UNION, T_ENUM), 0)
+        for at, kind in zip(starts, kinds):
+            if kind in inside:
+                inside[kind] += numbers[at + 4]
         return {
-            "records": len(records),
-            "members": sum(entry.numbers[3] for entry in records),
-            "enums": len(enums),
-            "constants": sum(entry.numbers[3] for entry in enums),
-            "typedefs": sum(1 for entry in entries if entry.kind == T_TYPEDEF),
+            "records": counts[T_STRUCT] + counts[T_UNION],
+            "members": inside[T_STRUCT] + inside[T_UNION],
+            "enums": counts[T_ENUM],
+            "constants": inside[T_ENUM],
+            "typedefs": counts[T_TYPEDEF],
             "declarations": self._count[DECLS],
             "names": self._count[NAMES],
         }

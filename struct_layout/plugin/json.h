@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Little helpers that append JSON to a string. A member begins with its comma: every object
- * here opens with a member of its own.
- */
+/* Little helpers that append JSON to a string. */
 #ifndef KPY_JSON_H
 #define KPY_JSON_H
 
@@ -29,33 +26,23 @@ static inline void put_string(std::string &out, const char *text)
 	out += '"';
 }
 
-static inline void put_number(std::string &out, long long value)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%lld", value);
-	out += text;
-}
-
 static inline void put_unsigned(std::string &out, unsigned long long value)
 {
-	char text[32];
+	char text[24];
+	char *at = text + sizeof(text);
 
-	snprintf(text, sizeof(text), "%llu", value);
-	out += text;
+	do {
+		*--at = '0' + value % 10;
+		value /= 10;
+	} while (value);
+	out.append(at, text + sizeof(text) - at);
 }
 
-static inline void key(std::string &out, const char *name)
+static inline void put_number(std::string &out, long long value)
 {
-	out += ",\"";
-	out += name;
-	out += "\":";
-}
-
-static inline void flag(std::string &out, const char *name)
-{
-	key(out, name);
-	out += '1';
+	if (value < 0)
+		out += '-';
+	put_unsigned(out, value < 0 ? -(unsigned long long)value : value);
 }
 
 #endif /* KPY_JSON_H */

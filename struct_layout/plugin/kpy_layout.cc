@@ -3,25 +3,26 @@
  * A GCC plugin that writes down every C type and declaration of a translation unit.
  *
  *	gcc -fplugin=kpy_layout.so -fplugin-arg-kpy_layout-output=FILE …
+ *		[-fplugin-arg-kpy_layout-functions=NAME,…] [-fplugin-arg-kpy_layout-lines]
  *
  * During parsing it only remembers trees. They are described once, when the unit is finished:
  * a struct that was incomplete where it was first mentioned is complete by then, and each type
  * is seen as GCC laid it out in the end.
  *
- * Output is one JSON object per line (docs/layout-records.md). FILE appears only when the
- * compile had no error, and its last line is {"k":"end"}: half a file is never taken for whole.
+ * Output is one JSON object (docs/layout-records.md). FILE appears only when the compile had
+ * no error.
  */
 #include "gcc_compat.h"
-#include "json.h"
 #include "recorder.h"
 
 int plugin_is_GPL_compatible;
 
 namespace {
 
-const int FORMAT_VERSION = 1;
-
 std::string output;
+/* The functions to tell of, when not all. */
+bool some_functions;
+std::unordered_set<std::string> functions;
 
 /* Types seen while parsing, kept alive over GCC's garbage collections by mark_seen(). */
 std::vector<tree> seen_types;
@@ -55,6 +56,8 @@ void on_decl(void *event, void *)
 	}
 	if (!now.read(decl))
 		return;
+	if (now.function && some_functions && !functions.count(now.name))
+		return;
 
 	auto added = decl_places.emplace(now.name, seen_decls.size());
 
@@ -64,14 +67,9 @@ void on_decl(void *event, void *)
 	}
 
 	declared &known = seen_decls[added.first->second];
-	bool defined = known.defined || now.defined;
 
-	if (now.parameters.empty() && known.function)
-		now.parameters = known.parameters;
-	if (!now.section)
-		now.section = known.section;
+	now.percpu |= known.percpu;
 	known = now;
-	known.defined = defined;
 }
 
 void mark_seen(void *, void *)
@@ -80,22 +78,6 @@ void mark_seen(void *, void *)
 		gt_ggc_mx_tree_node(node);
 	for (const declared &decl : seen_decls)
 		gt_ggc_mx_tree_node(decl.type);
-}
-
-void write_header(FILE *file)
-{
-	std::string out = "{\"k\":\"kpy-layout\",\"version\":";
-
-	put_number(out, FORMAT_VERSION);
-	key(out, "gcc");
-	put_string(out, gcc_version.basever);
-	key(out, "unit");
-	put_string(out, main_input_filename ? main_input_filename : "");
-	key(out, "pointer");
-	put_number(out, POINTER_SIZE / BITS_PER_UNIT);
-	key(out, "big_endian");
-	out += BYTES_BIG_ENDIAN ? '1' : '0';
-	fprintf(file, "%s}\n", out.c_str());
 }
 
 void write_records()
@@ -109,19 +91,17 @@ void write_records()
 		error("cannot write layout records to %qs: %m", part.c_str());
 		return;
 	}
-	write_header(file);
 
-	recorder recorder(file);
+	recorder recorder;
 
 	for (tree type : seen_types)
 		recorder.type(type);
 	for (const declared &decl : seen_decls)
 		recorder.declaration(decl);
-	recorder.finish();
 
-	bool bad = recorder.failed();
+	bool good = recorder.write(file);
 
-	if (fclose(file) != 0 || bad || rename(part.c_str(), output.c_str()) != 0) {
+	if (fclose(file) != 0 || !good || rename(part.c_str(), output.c_str()) != 0) {
 		error("cannot write layout records to %qs: %m", output.c_str());
 		unlink(part.c_str());
 	}
@@ -146,8 +126,29 @@ void on_finish(void *, void *)
 
 struct plugin_info info = {
 	"1",
-	"-fplugin-arg-NAME-output=FILE  write the types and declarations of the unit to FILE\n",
+	"-fplugin-arg-NAME-output=FILE      write the types and declarations of the unit to FILE\n"
+	"-fplugin-arg-NAME-functions=A,B    of functions, tell of these only\n"
+	"-fplugin-arg-NAME-lines            compile faster: messages have lines, but no columns\n",
 };
+
+void only_functions(const char *list)
+{
+	some_functions = true;
+	for (const char *end; *list; list = *end ? end + 1 : end) {
+		end = strchrnul(list, ',');
+		functions.emplace(list, end - list);
+	}
+}
+
+/*
+ * Have GCC number lines only. A large unit runs out of numbers for columns in any case, after
+ * which each token that is longer than a byte costs an entry of a hash table, until it runs out
+ * of those for columns altogether: here it begins with that.
+ */
+void lines_only()
+{
+	line_table->highest_location = LINE_MAP_MAX_LOCATION_WITH_COLS;
+}
 
 } // namespace
 
@@ -163,6 +164,10 @@ int plugin_init(struct plugin_name_args *args, struct plugin_gcc_version *versio
 	for (int i = 0; i < args->argc; i++) {
 		if (!strcmp(args->argv[i].key, "output") && args->argv[i].value) {
 			output = args->argv[i].value;
+		} else if (!strcmp(args->argv[i].key, "functions") && args->argv[i].value) {
+			only_functions(args->argv[i].value);
+		} else if (!strcmp(args->argv[i].key, "lines")) {
+			lines_only();
 		} else {
 			error("%s: unknown argument %qs", name, args->argv[i].key);
 			return 1;

@@ -13,10 +13,12 @@ from typing import NamedTuple
 import pytest
 
 from struct_layout.gcc import NEWEST, OLDEST, build_plugin
-from struct_layout.model import Identity
+from struct_layout.graph import reach
+from struct_layout.merge import merge
+from struct_layout.model import Contents, Identity
 from struct_layout.records import read_unit
 from struct_layout.table import Table
-from struct_layout.table_writer import write_table
+from struct_layout.table_writer import write_graph
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the tests compile with; test_layout_plugin.py goes through all of compilers().
@@ -55,16 +57,27 @@ def records(source: Path, *flags: str) -> Path:
     output = source.with_suffix(".records")
     output.unlink(missing_ok=True)
     run(
-        GCC, "-std=gnu11", "-w", "-c", *flags, f"-fplugin={plugin()}",
-        f"-fplugin-arg-kpy_layout-output={output}", source, "-o", source.with_suffix(".o"),
+        GCC, "-std=gnu11", "-w", "-c", f"-fplugin={plugin()}",
+        f"-fplugin-arg-kpy_layout-output={output}", *flags, source, "-o", source.with_suffix(".o"),
     )  # fmt: skip
     return output
 
 
 def table_of(source: Path, *flags: str) -> Table:
     """Compile C with the plugin; return the table of it."""
-    unit = read_unit(records(source, *flags))
-    return Table(write_table(unit.contents, Identity("test", GCC)))
+    return table_from(records(source, *flags))
+
+
+def table_from(*units: Path) -> Table:
+    """Return the table of what the plugin wrote."""
+    graph = merge([read_unit(unit).graph for unit in units])
+    return Table(write_graph(graph, reach(graph), Identity("test", GCC)))
+
+
+def contents_of(*units: Path) -> Contents:
+    """Return the types and declarations that the plugin wrote, as objects to be changed."""
+    table = table_from(*units)
+    return Contents([*table.all_types(), *table.enums()], list(table.declarations()))
 
 
 def debug_info(source: Path, *flags: str, link: bool = True) -> Path:

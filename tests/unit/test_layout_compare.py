@@ -27,7 +27,6 @@ from struct_layout.model import (
     Void,
     strip,
 )
-from struct_layout.records import read_unit
 from struct_layout.table import Table
 from struct_layout.table_writer import write_table
 
@@ -288,7 +287,7 @@ FAULTS: dict[str, tuple[Callable[[Contents], None], str, str]] = {
 
 
 def test_no_false_alarm(records: Path, dwarf: DwarfSource) -> None:
-    result = compare(table(read_unit(records).contents), dwarf)
+    result = compare(table(kit.contents_of(records)), dwarf)
     assert result.ok, result.render_text()
     counts = result.counts()
     assert counts == {"equal": 8, "differs": 0, "only in plugin": 0, "only in dwarf": 0}
@@ -299,7 +298,7 @@ def test_no_false_alarm(records: Path, dwarf: DwarfSource) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_seeded_fault(fault: str, records: Path, dwarf: DwarfSource) -> None:
     apply, member, what = FAULTS[fault]
-    contents = read_unit(records).contents
+    contents = kit.contents_of(records)
     apply(contents)
     result = compare(table(contents), dwarf)
     assert not result.ok
@@ -310,7 +309,7 @@ def test_seeded_fault(fault: str, records: Path, dwarf: DwarfSource) -> None:
 
 
 def test_a_shift_is_told_in_one_line(records: Path, dwarf: DwarfSource) -> None:
-    contents = read_unit(records).contents
+    contents = kit.contents_of(records)
     shift(contents)
     lines = compare(table(contents), dwarf, ["sample"]).render_text().splitlines()
     moved = [line for line in lines if "moved by" in line]
@@ -320,7 +319,7 @@ def test_a_shift_is_told_in_one_line(records: Path, dwarf: DwarfSource) -> None:
 
 
 def test_shifted_constants_are_told_in_one_line(records: Path, dwarf: DwarfSource) -> None:
-    contents = read_unit(records).contents
+    contents = kit.contents_of(records)
     shade = named(contents, "shade")
     assert isinstance(shade, Enum)
     shade.set_constants((name, value + 1) for name, value in shade.constants)
@@ -330,7 +329,7 @@ def test_shifted_constants_are_told_in_one_line(records: Path, dwarf: DwarfSourc
 
 
 def test_what_was_asked_for_comes_first(records: Path, dwarf: DwarfSource) -> None:
-    contents = read_unit(records).contents
+    contents = kit.contents_of(records)
     enumerator(contents)
     shift(contents)
     for selection in ([], ["sample"]):
@@ -341,7 +340,7 @@ def test_what_was_asked_for_comes_first(records: Path, dwarf: DwarfSource) -> No
 
 
 def check(records: Path, dwarf: DwarfSource, *names: str) -> CheckResult:
-    return compare(table(read_unit(records).contents), dwarf, names)
+    return compare(table(kit.contents_of(records)), dwarf, names)
 
 
 def names(result: CheckResult) -> list[str]:
@@ -375,7 +374,7 @@ def test_unknown_names(records: Path, dwarf: DwarfSource, wanted: str, message: 
 
 
 def test_an_empty_comparison_is_an_error(records: Path, dwarf: DwarfSource) -> None:
-    contents = read_unit(records).contents
+    contents = kit.contents_of(records)
     record(contents, "other").name = "renamed"
     with pytest.raises(SelectionError, match="nothing to compare: struct renamed not in dwarf"):
         compare(table(contents), dwarf, ["renamed"])
@@ -384,7 +383,7 @@ def test_an_empty_comparison_is_an_error(records: Path, dwarf: DwarfSource) -> N
 
 
 def test_one_sided_types(records: Path, dwarf: DwarfSource) -> None:
-    contents = read_unit(records).contents
+    contents = kit.contents_of(records)
     record(contents, "other").name = "renamed"
     result = compare(table(contents), dwarf, ["renamed", "other", "leaf"])
     verdicts = {type.name: result.word(type.verdict) for type in result.types}
@@ -398,7 +397,7 @@ def test_one_sided_types(records: Path, dwarf: DwarfSource) -> None:
 
 
 def test_json(records: Path, dwarf: DwarfSource) -> None:
-    contents = read_unit(records).contents
+    contents = kit.contents_of(records)
     swap(contents)
     data = json.loads(compare(table(contents), dwarf, ["sample"]).to_json())
     assert data["ok"] is False
@@ -408,7 +407,7 @@ def test_json(records: Path, dwarf: DwarfSource) -> None:
 
 
 def test_many_differences_stay_readable(records: Path, dwarf: DwarfSource) -> None:
-    contents = read_unit(records).contents
+    contents = kit.contents_of(records)
     sample = record(contents, "sample")
     sample.set_members(
         m._replace(offset=m.offset ^ (8 << n % 3)) for n, m in enumerate(sample.members)

@@ -16,10 +16,9 @@ from struct_layout.__main__ import main
 from struct_layout.btf import open_btf
 from struct_layout.causes import explain
 from struct_layout.dwarf import DwarfSource
-from struct_layout.model import Identity, Pointer, Record, Typedef, size_of, strip
-from struct_layout.records import read_unit
+from struct_layout.model import Pointer, Record, Typedef, size_of, strip
+from struct_layout.prints import write_prints
 from struct_layout.table import Table
-from struct_layout.table_writer import write_table
 from struct_layout.view import flatten, spell
 
 
@@ -59,6 +58,11 @@ def test_the_whole_table_equals_dwarf(table: Table, dwarf: DwarfSource) -> None:
     assert types["equal"] > 5000
     assert members["equal"] > 30000
     assert took < 60
+
+
+def test_the_fingerprints_are_those_of_the_table(table: Table, path: Path) -> None:
+    """The build takes them from what it made the table of, and not from the table."""
+    assert path.with_name(path.name + ".prints").read_bytes() == write_prints(table)
 
 
 def test_the_three_of_the_demo(table: Table, dwarf: DwarfSource) -> None:
@@ -207,8 +211,7 @@ def test_a_table_of_another_configuration(kernel: dict[str, str], tmp_path: Path
         f"-fplugin={kit.plugin()} -fplugin-arg-kpy_layout-output={records}\n"
     )
     kit.run("make", "-s", "-C", kernel["kdir"], f"M={tmp_path}", f"CC={kit.GCC}", "core.o")
-    contents = read_unit(records).contents
-    other = Table(write_table(contents, Identity("other configuration", kit.GCC)))
+    other = kit.table_from(records)
     result = compare(other, open_dwarf(kernel["vmlinux"]))
     found = {
         each.name

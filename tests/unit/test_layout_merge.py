@@ -7,11 +7,8 @@ from pathlib import Path
 
 import layout_kit as kit
 
-from struct_layout.merge import merge
-from struct_layout.model import Identity, Pointer, Record, strip
-from struct_layout.records import read_unit
+from struct_layout.model import Pointer, Record, strip
 from struct_layout.table import Table
-from struct_layout.table_writer import write_table
 
 COMMON = """
 struct loop { struct loop *next; struct pair *pair; enum shade { LIGHT } shade; };
@@ -26,8 +23,8 @@ def merged(folder: Path, *texts: str) -> Table:
     for number, text in enumerate(texts):
         source = folder / f"unit{number}.c"
         source.write_text(text)
-        units.append(read_unit(kit.records(source)).contents)
-    return Table(write_table(merge(units), Identity("test", "gcc")))
+        units.append(kit.records(source))
+    return kit.table_from(*units)
 
 
 def record(table: Table, name: str, number: int = 0) -> Record:

@@ -238,6 +238,29 @@ def test_wrong_arguments(tmp_path: Path, arguments: tuple[str, ...], message: st
     assert "internal compiler error" not in done.stderr
 
 
+def test_only_some_functions(tmp_path: Path) -> None:
+    source = tmp_path / "some.c"
+    source.write_text("int one(void); int two(int); void onetwo(void); int variable;\n")
+    for wanted in ("one", "two,onetwo", ""):
+        table = kit.table_of(source, f"-fplugin-arg-kpy_layout-functions={wanted}")
+        names = {declaration.name for declaration in table.declarations()}
+        assert names == {"variable", *filter(None, wanted.split(","))}
+
+
+def test_lines_change_messages_only(hard: Path, table: Table, tmp_path: Path) -> None:
+    lines = "-fplugin-arg-kpy_layout-lines"
+    assert kit.table_of(hard, lines).data == table.data
+    source = tmp_path / "broken.c"
+    source.write_text("int fine;\n\nstruct broken { nonsense b; };\n")
+    for flags, place in (((), "broken.c:3:17: error: "), ((lines,), "broken.c:3: error: ")):
+        done = subprocess.run(
+            [kit.GCC, "-c", f"-fplugin={kit.plugin()}", *flags, source, "-o", tmp_path / "x.o",
+             f"-fplugin-arg-kpy_layout-output={tmp_path / 'records'}"],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 1 and place in done.stderr
+
+
 def test_assembler_and_cplusplus_are_left_alone(tmp_path: Path) -> None:
     source = tmp_path / "a.cc"
     source.write_text("struct a { int b; };\n")

@@ -22,7 +22,6 @@ from struct_layout.compare import CheckResult, Source, compare
 from struct_layout.elf import section_bytes
 from struct_layout.model import LayoutError, Record
 from struct_layout.plain_elf import plain_section
-from struct_layout.records import read_unit
 from struct_layout.several import Several
 from struct_layout.table import Table
 from struct_layout.table_format import CRC_AT, checksum
@@ -76,7 +75,7 @@ def unproven(table: Table, btf: BtfSource) -> set[str]:
 
 
 def test_equal_types_are_proven(records: Path, btf: BtfSource) -> None:
-    table = seeded.table(read_unit(records).contents)
+    table = seeded.table(kit.contents_of(records))
     assert unproven(table, btf) == set()
     result = compare(table, btf, labels=LABELS)
     assert result == fact_by_fact(table, btf)
@@ -89,7 +88,7 @@ EQUAL_IN_BTF = {"order of two dimensions", "sign of an enum"}
 
 @pytest.mark.parametrize("fault", seeded.FAULTS)
 def test_a_seeded_fault_is_not_proven_equal(fault: str, records: Path, btf: BtfSource) -> None:
-    contents = read_unit(records).contents
+    contents = kit.contents_of(records)
     seeded.FAULTS[fault][0](contents)
     table = seeded.table(contents)
     result = compare(table, btf, labels=LABELS)
@@ -170,7 +169,7 @@ STRUCT, CONST, POINTER = 4 << 24, 10 << 24, 2 << 24
 )
 def test_types_that_contain_themselves_end(types: list[tuple[int, ...]], records: Path) -> None:
     """And names and types that are not there: one line says so, as without a proof."""
-    table = seeded.table(read_unit(records).contents).data
+    table = seeded.table(kit.contents_of(records)).data
     raw = raw_btf(*types)
     told = outcome(table, raw, False)
     assert isinstance(told, str)
@@ -179,7 +178,7 @@ def test_types_that_contain_themselves_end(types: list[tuple[int, ...]], records
 
 def test_what_only_another_source_has(records: Path, btf: BtfSource) -> None:
     """Of a name that the first source lacks, or only declares, the others tell."""
-    contents = read_unit(records).contents
+    contents = kit.contents_of(records)
     table = seeded.table(contents)
     (leaf,) = table.find("leaf")
     alone = BtfSource(write_btf([leaf]))
@@ -221,7 +220,7 @@ def comparisons(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[CheckResult]]:
 def test_verdicts_are_kept(
     folder: Path, comparisons: list[CheckResult], records: Path, strange: tuple[Table, bytes]
 ) -> None:
-    contents = read_unit(records).contents
+    contents = kit.contents_of(records)
     table = seeded.table(contents)
     raw = write_btf(list(table.all_types()))
     first = verdicts.check_btf(table, raw)
@@ -288,7 +287,7 @@ def test_the_code_that_compares_is_all_in_the_key() -> None:
 
 
 def test_few_files_are_kept(folder: Path, records: Path) -> None:
-    table = seeded.table(read_unit(records).contents)
+    table = seeded.table(kit.contents_of(records))
     for size in range(20):
         verdicts.check_btf(table, write_btf([Record("struct", "leaf", size, 1)]))
     assert len(list(folder.iterdir())) == 16

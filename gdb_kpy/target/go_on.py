@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -12,6 +15,7 @@ import gdb
 from gdb_kpy.core.errors import KpyError, NotReadyError
 from gdb_kpy.target.session import Session
 
+_INTERRUPTED = re.compile(rb"\n?Thread [^\n]* received signal SIGINT, Interrupt\.\n")
 _AGAIN = 0.05  # seconds; QEMU drops an interrupt that comes while a watchpoint stops the guest
 
 
@@ -40,18 +44,43 @@ class Stops:
         """
         self.signal, self.breakpoints, self.timed_out = "", [], False
         self._runs = True
-        command = "continue"
-        if seconds is not None:
-            # The text of a stop by a signal would be shown in spite of to_string.
-            command = "with suppress-cli-notifications on -- continue"
-            self._interrupt_after(seconds)
         try:
-            return gdb.execute(command, to_string=True) or ""
+            if seconds is None:
+                return gdb.execute("continue", to_string=True) or ""
+            self._interrupt_after(seconds)
+            with self._quiet():
+                gdb.execute("with suppress-cli-notifications on -- continue", to_string=True)
+            return ""
         except KeyboardInterrupt:
             self.signal = self.signal or "SIGINT"
             return ""
         finally:
             self._runs = False
+
+    @contextlib.contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """Hold back what is written, and drop what GDB 13 says of our interrupt all the same.
+
+        Everything else is written as it came, after the stop.
+        """
+        gdb.flush()
+        shown = os.dup(1)
+        try:
+            with tempfile.TemporaryFile(buffering=0) as held_back:
+                os.dup2(held_back.fileno(), 1)
+                try:
+                    yield
+                finally:
+                    gdb.flush()
+                    os.dup2(shown, 1)
+                    held_back.seek(0)
+                    text = held_back.read()
+                    if self.timed_out:
+                        text = _INTERRUPTED.sub(b"", text)
+                    while text:
+                        text = text[os.write(1, text) :]
+        finally:
+            os.close(shown)
 
     def _interrupt_after(self, seconds: float) -> None:
         def post() -> None:
@@ -128,9 +157,10 @@ class _Change(gdb.Breakpoint):
 def until_changed(session: Session, word: int, seconds: float) -> str:
     """Let all vCPUs run on until one changes a 32-bit word, or for some time.
 
-    Returns "" then, and what GDB says about it after any other stop. The selected thread is kept.
+    Returns "" then, and what GDB says about it after any other stop. The selected thread is kept,
+    and its selected frame while the function is in progress.
     """
-    selected = gdb.selected_thread()
+    selected, frame = gdb.selected_thread(), _outer_frame()
     change = _Change(word)
     try:
         with all_vcpus() as stops:
@@ -145,4 +175,15 @@ def until_changed(session: Session, word: int, seconds: float) -> str:
         return _described(users, stops.signal)
     if selected is not None and selected.is_valid():
         selected.switch()
+        if frame is not None and frame.is_valid():
+            frame.select()
     return ""
+
+
+def _outer_frame() -> gdb.Frame | None:
+    """Return the selected frame if it is not the innermost, which is selected after any stop."""
+    try:
+        frame = gdb.selected_frame()
+    except gdb.error:
+        return None
+    return frame if frame.level() else None

@@ -61,33 +61,54 @@ def _join(units: Sequence[Graph]) -> Graph:
 class _Merger:
     def __init__(self, joined: Graph) -> None:
         self.joined = joined
-        members, constants = joined.members, joined.constants
-        self.parts: list[Sequence[int]] = []  # what each type refers to
-        contents: list[object] = []
-        for head, name, types, numbers in joined.rows:
-            if head in RECORDS:
-                info, size, start, count = numbers
-                place = slice(start, start + count)
-                self.parts.append(members.types[place])
-                contents.append((
-                    head, name, info, size, *members.names[place], *members.offsets[place],
-                    *members.widths[place],
-                ))  # fmt: skip
-            elif head == t.T_ENUM:
-                info, size, start, count = numbers
-                place = slice(start, start + count)
-                self.parts.append(())
-                contents.append(
-                    (head, name, info, size, *constants.names[place], *constants.values[place])
-                )
-            else:
-                self.parts.append(types)
-                contents.append((head, name, len(types), numbers))
-        self.classes = _numbered(contents)
+        self.same = list(range(len(joined.rows)))  # declared-only types: the complete one
+        self.classes = self.spelled()
+        self.unused = len(self.classes)  # beyond all numbers of classes
         self.complete()
         self.refine()
 
     # ---- Telling apart -----------------------------------------------------------------------
+
+    def spelled(self) -> list[int]:
+        """Return classes by what C would write: a tag stands for all that have it."""
+        rows = self.joined.rows
+        numbers: dict[object, int] = {}
+        classes = [-1] * len(rows)
+
+        def visit(number: int) -> int:
+            known = classes[number]
+            if known < 0:
+                head, name, types, values = rows[number]
+                key: object = (head, name)
+                if head not in _TAGGED:
+                    key = (head, name, values, *[visit(part) for part in types])
+                known = classes[number] = numbers.setdefault(key, len(numbers))
+            return known
+
+        for number in range(len(rows)):
+            visit(number)
+        return classes
+
+    def parts(self, number: int) -> Sequence[int]:
+        """Return what a type refers to."""
+        head, _, types, numbers = self.joined.rows[number]
+        if head in RECORDS:
+            _, _, start, count = numbers
+            types = tuple(self.joined.members.types[start : start + count])
+        return [self.same[part] for part in types]
+
+    def content(self, number: int) -> object:
+        """Return what a record or enum has in itself."""
+        head, _, _, numbers = self.joined.rows[number]
+        if head not in _TAGGED:
+            return None
+        info, size, start, count = numbers
+        place = slice(start, start + count)
+        if head == t.T_ENUM:
+            names, values = self.joined.constants
+            return info, size, *names[place], *values[place]
+        names, offsets, widths, _ = self.joined.members
+        return info, size, *names[place], *offsets[place], *widths[place]
 
     def complete(self) -> None:
         """Have what only declares a tag be the one complete type of it, where there is just one."""
@@ -99,45 +120,47 @@ class _Merger:
                     declared.append(number)
                 elif not numbers[0] & _LOCAL:
                     complete.setdefault((head, name), []).append(number)
-        self.same = list(range(len(self.joined.rows)))
+        found = {}
         for number in declared:
             head, name = self.joined.rows[number][:2]
             candidates = complete.get((head, name), [])
             if len(candidates) == 1 or len(set(map(self.looks, candidates))) == 1:
-                self.same[number] = candidates[0]
-        self.parts = [[self.same[part] for part in parts] for parts in self.parts]
+                found[number] = candidates[0]
+        for number, candidate in found.items():
+            self.same[number] = candidate
 
     def looks(self, number: int) -> object:
         """Return what a type looks like, without what is behind the tags it refers to."""
-        return self.classes[number], *map(self.spelled, self.parts[number])
-
-    def spelled(self, number: int) -> object:
-        if self.joined.rows[number].head in _TAGGED:
-            return None
-        return self.looks(number)
+        return self.content(number), *[self.classes[part] for part in self.parts(number)]
 
     def refine(self) -> None:
-        """Split classes by the classes that their types refer to, until none splits any more."""
-        classes, parts = self.classes, self.parts
-        several: Sequence[int] = range(len(classes))
-        unused = len(classes)
-        while True:
-            # A class of one cannot be split, and keeps its number.
-            sizes = Counter([classes[number] for number in several])
-            several = [number for number in several if sizes[classes[number]] > 1]
-            split = _numbered(
-                [
-                    (classes[number], *[classes[part] for part in parts[number]])
-                    for number in several
-                ],
-                unused,
-            )
-            for number, new in zip(several, split):
-                classes[number] = new
-            count = len(set(split))
-            unused += count
-            if count == sum(1 for size in sizes.values() if size > 1):
-                return
+        """Split classes by content, and by the classes that their types refer to."""
+        classes = self.classes
+        sizes = Counter(classes)
+        several = [number for number, kind in enumerate(classes) if sizes[kind] > 1]
+        parts = {number: self.parts(number) for number in several}
+        content: dict[int, object] = {number: self.content(number) for number in several}
+        while several:
+            # The first of a class keeps its number, with all that are like it.
+            first: dict[int, object] = {}
+            numbers: dict[object, int] = {}
+            moved: dict[int, int] = {}
+            for number in several:
+                kind = classes[number]
+                key = (kind, content.get(number), *[classes[part] for part in parts[number]])
+                if first.setdefault(kind, key) != key:
+                    moved[number] = numbers.setdefault(key, self.unused + len(numbers))
+            for number, kind in moved.items():
+                classes[number] = kind
+            self.unused += len(numbers)
+            content = {}  # has been told apart
+            # What refers to one that has moved may be different now from others of its class.
+            split = {
+                classes[number]
+                for number, refers in parts.items()
+                if not moved.keys().isdisjoint(refers)
+            }
+            several = [number for number in parts if classes[number] in split]
 
     # ---- Writing -----------------------------------------------------------------------------
 
@@ -164,9 +187,3 @@ class _Merger:
             roots=list(dict.fromkeys(new[root] for root in joined.roots)),
             declarations=list(declarations.values()),
         )
-
-
-def _numbered(keys: Sequence[object], first: int = 0) -> list[int]:
-    """Return a number for each key: the same for keys that are equal."""
-    numbers: dict[object, int] = {}
-    return [numbers.setdefault(key, first + len(numbers)) for key in keys]

@@ -34,6 +34,8 @@ def varint(value: int) -> bytes:
     """Write a number in seven bits per byte, the lowest first."""
     if value <= 0x7F:
         return _SMALL[value]
+    if value <= 0x3FFF:
+        return bytes((value & 0x7F | 0x80, value >> 7))
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -111,28 +111,38 @@ static __always_inline void gil_unlock(unsigned long flags)
 }
 
 /*
- * Those who spin for the GIL without an entry: a safe point lets them in. Its holder takes it
- * back after so few instructions that others may miss each of these moments, for seconds.
+ * Hooks that found the GIL taken, and those who spin for it without an entry: a safe point lets
+ * one of them in. Its holder takes it back after so few instructions that others may miss each of
+ * these moments, for seconds.
  */
-static atomic_t raw_waiters = ATOMIC_INIT(0);
+static atomic_t waiters = ATOMIC_INIT(0);
 
 unsigned long kpy_gil_lock_raw(void)
 {
 	unsigned long flags;
 
-	atomic_inc(&raw_waiters);
+	atomic_inc(&waiters);
 	flags = gil_lock();
-	atomic_dec(&raw_waiters);
+	atomic_dec(&waiters);
 	return flags;
 }
 
-/* Without the GIL; bounded, as such a waiter may be what an interrupt on its CPU holds up. */
-static __always_inline void let_raw_waiters_in(void)
-{
-	int patience = 10000;
+#define LET_IN_US 50
 
-	while (unlikely(atomic_read(&raw_waiters)) && patience--)
+/* Without the GIL; bounded, as a waiter may be held up by an interrupt, or its vCPU not run. */
+static noinline void wait_for_waiters(void)
+{
+	u64 end = rdtsc() + (u64)tsc_khz * LET_IN_US / 1000;
+
+	do {
 		cpu_relax();
+	} while (atomic_read(&waiters) && !READ_ONCE(kpy_gil_page.word) && rdtsc() < end);
+}
+
+static __always_inline void let_waiters_in(void)
+{
+	if (unlikely(atomic_read(&waiters)))
+		wait_for_waiters();
 }
 
 void kpy_gil_unlock_raw(unsigned long flags)
@@ -284,13 +294,13 @@ static noinline bool enter_later(struct kpy_entry *e)
 {
 	bool bounded = preempt_count() || irqs_disabled();
 	u64 limit = rdtsc() + (u64)tsc_khz * KPY_GIL_WAIT_MS;
+	bool entered;
 
-	while (!try_enter(e)) {
-		if (bounded && rdtsc() > limit)
-			return false;
+	atomic_inc(&waiters);
+	while (!(entered = try_enter(e)) && !(bounded && rdtsc() > limit))
 		cpu_relax();
-	}
-	return true;
+	atomic_dec(&waiters);
+	return entered;
 }
 
 bool kpy_gil_enter_bounded(struct kpy_entry *e)
@@ -477,7 +487,7 @@ void kpy_safe_point(void)
 			get_token(e);
 		}
 		cond_resched();
-		let_raw_waiters_in();
+		let_waiters_in();
 	}
 	become(e, gil_lock());
 	if (unlikely(e->epoch != kpy_epoch))

@@ -421,9 +421,10 @@ class Table:
                     head = row[at]
                     if head >= 0x80:
                         # The first byte has flags there: it is not part of a number.
-                        both = raw[at - first - shift]
-                        head = both[0]
-                        row[at : at + 1] = [head, value(both[1:])]
+                        which = at - first - shift
+                        head, rest = raw[which][0], raw[place][1:]
+                        row[at : at + 1] = [head, value(rest)]
+                        raw[which] = rest  # the next type, where this kind has no numbers
                         shift += 1
                     starts.append(at)
                     bodies.append(body)

@@ -422,7 +422,7 @@ class Table:
                     if head >= 0x80:
                         # The first byte has flags there: it is not part of a number.
                         which = at - first - shift
-                        head, rest = raw[which][0], raw[place][1:]
+                        head, rest = raw[which][0], raw[which][1:]
                         row[at : at + 1] = [head, value(rest)]
                         raw[which] = rest  # the next type, where this kind has no numbers
                         shift += 1
